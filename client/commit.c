@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * commit starts a commit job, and with --wait, --pivot or --keep-overlay sees it through.
+ */
+#include "verbs.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "conclude.h"
+#include "exit-code.h"
+#include "memory.h"
+#include "model.h"
+#include "names.h"
+#include "watch.h"
+
+/* A call that was sent and not answered may have started the job. */
+static int explain_unanswered(const Client *c, const Target *target, int r, sd_bus_error *error)
+{
+    _cleanup_(sd_bus_error_free) sd_bus_error complete = SD_BUS_ERROR_NULL;
+    _cleanup_(freep) char *status = client_command(c, "status", target->name, target->disk->path);
+
+    if (r != -EINTR && !client_error_is_absence(error))
+        return r;
+    sd_bus_error_setf(&complete, error->name, "%s Whether the job was started, \"%s\" tells.",
+                      error->message, status);
+    sd_bus_error_free(error);
+    sd_bus_error_move(error, &complete);
+    return r;
+}
+
+static int start(Client *c, const Target *target, char **ret_job, sd_bus_error *error)
+{
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    const char *job;
+
+    int r = client_call(c, target->disk->path, INTERFACE_DISK, "Commit", &reply, error, "b",
+                        (c->options.given & OPTION_ACTIVE) != 0);
+    if (r < 0)
+        return explain_unanswered(c, target, r, error);
+    r = sd_bus_message_read(reply, "s", &job);
+    if (r < 0)
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INCONSISTENT_MESSAGE,
+                                 "%s: the service's answer to Commit cannot be read.",
+                                 target->label);
+    *ret_job = need(strdup(job));
+    return 0;
+}
+
+static void print_started(const Client *c, const Target *target)
+{
+    _cleanup_(freep) char *wait = client_command(c, "wait", target->name, target->disk->path);
+
+    if (c->options.given & OPTION_ACTIVE) {
+        printf("%s: the job has started. When it is ready (\"%s\" waits for that), end it by\n",
+               target->label, wait);
+        conclude_print_ways(c, target);
+    } else
+        printf("%s: the job has started. It ends by itself; \"%s\" waits for that.\n",
+               target->label, wait);
+}
+
+static int start_only(Client *c, const Target *target, sd_bus_error *error)
+{
+    _cleanup_(freep) char *job = NULL;
+
+    int r = start(c, target, &job, error);
+    if (r < 0)
+        return r;
+    if (conclude_talks(c))
+        print_started(c, target);
+    if (c->options.json != JSON_OFF)
+        conclude_print_json(c, target, job, "commit", &(Outcome){.result = "started"});
+    return EXIT_DONE;
+}
+
+static int see_through(Client *c, Watch *w, sd_bus_error *error)
+{
+    Ending ending = c->options.ending;
+
+    if (ending == ENDING_OPEN)
+        return conclude_wait(c, w, error);
+
+    int r = conclude(c, w, ending == ENDING_PIVOT ? "Pivot" : "Abort", CONCLUDE_WHEN_READY, error);
+    if (r < 0)
+        return r;
+    return conclude_report(c, w, ending == ENDING_PIVOT ? RESULT_COMPLETED : RESULT_KEPT);
+}
+
+static int start_and_wait(Client *c, const Target *target, sd_bus_error *error)
+{
+    _cleanup_(watch_freep) Watch *w = NULL;
+    _cleanup_(freep) char *job = NULL;
+
+    int r = watch_new(c, target, &w, error);
+    if (r < 0)
+        return r;
+    r = start(c, target, &job, error);
+    if (r < 0)
+        return r;
+
+    r = watch_follow(w, job, error);
+    if (r >= 0)
+        r = see_through(c, w, error);
+    return r < 0 ? conclude_leave(c, w, r, error) : r;
+}
+
+int verb_commit(Client *c, char **arguments, sd_bus_error *error)
+{
+    _cleanup_(model_freep) Model *m = NULL;
+    _cleanup_(target_done) Target target = {};
+
+    int r = model_read(c, &m, error);
+    if (r < 0)
+        return r;
+    r = target_find_disk(m, arguments[0], &target, error);
+    if (r < 0)
+        return r;
+
+    bool waits = (c->options.given & OPTION_WAIT) || c->options.ending != ENDING_OPEN;
+    return waits ? start_and_wait(c, &target, error) : start_only(c, &target, error);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "help.h"
+
+#include <stdio.h>
+
+#include "verbs.h"
+
+void help_print(void)
+{
+    puts("vmdiskctl [OPTION...] COMMAND ...\n"
+         "\n"
+         "Commit disk images of running virtual machines.\n"
+         "\n"
+         "Commands:");
+    for (const Verb *v = verbs; v->name; v++)
+        printf("  %-10s %-17s %s\n", v->name, v->arguments, v->help);
+    puts("\n"
+         "A disk is named VM/DISK, as \"vmdiskctl list\" shows, or by its object path.\n"
+         "\n"
+         "Options of commit (--wait also of pivot and abort, --timeout also of wait):\n"
+         "     --active          Commit the active image, too, in two phases: when the\n"
+         "                       job is ready it waits for pivot or abort\n"
+         "     --wait            Wait until the job is ready or has ended\n"
+         "     --pivot           When it is ready, pivot, and wait for the end\n"
+         "     --keep-overlay    When it is ready, abort, and wait for the end\n"
+         "     --timeout=SECS    Wait no longer than that; the job goes on\n"
+         "\n"
+         "Options:\n"
+         "  -h --help            Show this help\n"
+         "     --version         Show the version\n"
+         "     --user            Ask the service of the user, on the session's bus\n"
+         "  -H --host=[USER@]HOST  Ask the service of another host, over ssh\n"
+         "     --json=MODE       Print JSON: short, pretty or off\n"
+         "     --names           list, images: print names only, one a line\n"
+         "     --no-ask-password Do not ask for a password\n"
+         "  -q --quiet           Print errors only\n"
+         "\n"
+         "Exit status:\n"
+         "  0 done  1 failed  2 wrong usage  3 denied  4 not found  5 busy or not ready\n"
+         "  6 timed out  130 interrupted\n"
+         "\n"
+         "See vmdiskctl(1).");
+}

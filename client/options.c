@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "options.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+
+/* More than a year; it keeps the sum with the clock far from overflow. */
+#define TIMEOUT_SECONDS_MAX 1e8
+
+/* Values of long options that have no letter. */
+enum {
+    LONG_USER = 256,
+    LONG_JSON,
+    LONG_NO_ASK_PASSWORD,
+    LONG_TIMEOUT,
+    LONG_VERSION,
+    LONG_ACTIVE,
+    LONG_WAIT,
+    LONG_PIVOT,
+    LONG_KEEP,
+    LONG_NAMES,
+};
+
+static const struct option long_options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, LONG_VERSION},
+    {"user", no_argument, NULL, LONG_USER},
+    {"host", required_argument, NULL, 'H'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"json", required_argument, NULL, LONG_JSON},
+    {"no-ask-password", no_argument, NULL, LONG_NO_ASK_PASSWORD},
+    {"timeout", required_argument, NULL, LONG_TIMEOUT},
+    {"active", no_argument, NULL, LONG_ACTIVE},
+    {"wait", no_argument, NULL, LONG_WAIT},
+    {"pivot", no_argument, NULL, LONG_PIVOT},
+    {"keep-overlay", no_argument, NULL, LONG_KEEP},
+    {"names", no_argument, NULL, LONG_NAMES},
+    {},
+};
+
+static const char *const bit_names[] = {
+    "--active", "--wait", "--pivot", "--keep-overlay", "--timeout", "--names",
+};
+static_assert(1 << ELEMENTSOF(bit_names) == OPTION_MAX_, "each option of a verb has a name");
+
+const char *option_bit_to_string(OptionBit bit)
+{
+    int i = __builtin_ctz(bit);
+
+    assert(bit < OPTION_MAX_);
+    return bit_names[i];
+}
+
+static int parse_json(const char *word, JsonMode *ret, sd_bus_error *error)
+{
+    static const char *const words[] = {
+        [JSON_OFF] = "off",
+        [JSON_SHORT] = "short",
+        [JSON_PRETTY] = "pretty",
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(words); i++)
+        if (strcmp(words[i], word) == 0) {
+            *ret = (JsonMode)i;
+            return 0;
+        }
+    return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                             "--json takes \"short\", \"pretty\" or \"off\", not \"%s\".", word);
+}
+
+static int parse_timeout(const char *word, uint64_t *ret, sd_bus_error *error)
+{
+    char *end;
+    double seconds = strtod(word, &end);
+
+    /* The comparison is false for NaN, too. */
+    if (end == word || *end != '\0' || !(seconds >= 0 && seconds <= TIMEOUT_SECONDS_MAX))
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "--timeout takes a number of seconds, not \"%s\".", word);
+    *ret = (uint64_t)(seconds * 1e6 + 0.5);
+    return 0;
+}
+
+/* The host becomes an argument of ssh, which must not take it for an option. */
+static int parse_host(const char *word, const char **ret, sd_bus_error *error)
+{
+    if (*word == '\0' || *word == '-')
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "--host takes HOST or USER@HOST, not \"%s\".", word);
+    *ret = word;
+    return 0;
+}
+
+static int handle_ending(Options *o, Ending ending, OptionBit bit)
+{
+    o->given |= bit;
+    o->ending = ending;
+    return 0;
+}
+
+static int handle(Options *o, int option, const char *argument, sd_bus_error *error)
+{
+    switch (option) {
+    case 'h':
+        o->help = true;
+        return 0;
+    case LONG_VERSION:
+        o->version = true;
+        return 0;
+    case LONG_USER:
+        o->user = true;
+        return 0;
+    case 'H':
+        return parse_host(argument, &o->host, error);
+    case 'q':
+        o->quiet = true;
+        return 0;
+    case LONG_JSON:
+        return parse_json(argument, &o->json, error);
+    case LONG_NO_ASK_PASSWORD:
+        o->ask_password = false;
+        return 0;
+    case LONG_TIMEOUT:
+        o->given |= OPTION_TIMEOUT;
+        return parse_timeout(argument, &o->timeout_usec, error);
+    case LONG_ACTIVE:
+        o->given |= OPTION_ACTIVE;
+        return 0;
+    case LONG_WAIT:
+        o->given |= OPTION_WAIT;
+        return 0;
+    case LONG_PIVOT:
+        return handle_ending(o, ENDING_PIVOT, OPTION_PIVOT);
+    case LONG_KEEP:
+        return handle_ending(o, ENDING_KEEP, OPTION_KEEP);
+    case LONG_NAMES:
+        o->given |= OPTION_NAMES;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+/* getopt says only the letter of a short option, and the word of a long one. */
+static int refuse(char **argv, int option, sd_bus_error *error)
+{
+    const char *word = argv[optind - 1];
+
+    if (option == ':')
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "%s needs a value.", word);
+    if (optopt > 0 && optopt < 256)
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "There is no option -%c.",
+                                 optopt);
+    if (optopt >= 256)
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "%s takes no value.", word);
+    return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "There is no option %s.", word);
+}
+
+static int check_together(const Options *o, sd_bus_error *error)
+{
+    if (o->user && o->host)
+        return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+                                "--user and --host exclude each other: over ssh only the system "
+                                "bus is reached.");
+    if ((o->given & OPTION_PIVOT) && (o->given & OPTION_KEEP))
+        return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+                                "--pivot and --keep-overlay exclude each other: the guest "
+                                "continues either on the base or on the overlay.");
+    return 0;
+}
+
+int options_parse(int argc, char **argv, Options *ret_options, int *ret_first, sd_bus_error *error)
+{
+    *ret_options = (Options){.ask_password = true, .timeout_usec = UINT64_MAX};
+
+    for (;;) {
+        /* The colon keeps getopt from printing anything. */
+        int option = getopt_long(argc, argv, ":hH:q", long_options, /* longindex= */ NULL);
+        if (option < 0)
+            break;
+        if (option == '?' || option == ':')
+            return refuse(argv, option, error);
+
+        int r = handle(ret_options, option, optarg, error);
+        if (r < 0)
+            return r;
+    }
+
+    int r = check_together(ret_options, error);
+    if (r < 0)
+        return r;
+    *ret_first = optind;
+    return 0;
+}

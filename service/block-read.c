@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The questions of block: several commands sent in one go, their answers checked and gathered into
+ * one Graph. QEMU answers in order, so the last answer ends the reading.
+ */
+#include "block.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "json.h"
+#include "text.h"
+
+typedef struct BlockRead {
+    Graph *graph;
+    unsigned open; /* answers still to come */
+    int error;
+    char *text;
+    BlockReadFunc callback;
+    void *userdata;
+} BlockRead;
+
+typedef int (*ParseFunc)(Graph *g, json_object *value);
+typedef int (*ElementFunc)(Graph *g, json_object *element);
+
+static int each(Graph *g, json_object *array, size_t limit, ElementFunc parse)
+{
+    if (!json_object_is_type(array, json_type_array))
+        return -EBADMSG;
+    if (json_object_array_length(array) > limit)
+        return -E2BIG;
+
+    for (size_t i = 0; i < json_object_array_length(array); i++) {
+        json_object *element = json_object_array_get_idx(array, i);
+
+        if (!json_object_is_type(element, json_type_object))
+            return -EBADMSG;
+        int r = parse(g, element);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int each_of(Graph *g, json_object *value, const char *key, size_t limit, ElementFunc parse)
+{
+    json_object *array;
+    int r = json_get_array(value, key, &array);
+
+    return r < 0 ? r : each(g, array, limit, parse);
+}
+
+static int dup_bounded(const char *s, size_t max, char **ret)
+{
+    if (strlen(s) > max)
+        return -E2BIG;
+
+    *ret = strdup(s);
+    return *ret ? 0 : -ENOMEM;
+}
+
+/* A name, id or word. */
+static int dup_string(json_object *o, const char *key, char **ret)
+{
+    const char *s;
+    int r = json_get_string(o, key, &s);
+
+    return r < 0 ? r : dup_bounded(s, GRAPH_NAME_MAX, ret);
+}
+
+static int dup_string_or(json_object *o, const char *key, const char *fallback, char **ret)
+{
+    const char *s;
+    int r = json_get_string_or(o, key, fallback, &s);
+
+    return r < 0 ? r : dup_bounded(s, GRAPH_NAME_MAX, ret);
+}
+
+/* A file name or a text for people; NULL where there is none. */
+static int dup_text_or_none(json_object *o, const char *key, char **ret)
+{
+    const char *s;
+    int r = json_get_string_or(o, key, NULL, &s);
+
+    return r < 0 || !s ? r : dup_bounded(s, GRAPH_TEXT_MAX, ret);
+}
+
+static int parse_vertex_type(const char *word, GraphVertexType *ret)
+{
+    static const char *const words[] = {
+        [GRAPH_NODE] = "block-driver",
+        [GRAPH_BACKEND] = "block-backend",
+        [GRAPH_JOB] = "block-job",
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(words); i++)
+        if (strcmp(words[i], word) == 0) {
+            *ret = (GraphVertexType)i;
+            return 0;
+        }
+    return -EBADMSG;
+}
+
+static int parse_vertex(Graph *g, json_object *o)
+{
+    const char *type;
+    GraphVertex *v = graph_add_vertex(g);
+    if (!v)
+        return -ENOMEM;
+
+    int r = json_get_string(o, "type", &type);
+    if (r < 0)
+        return r;
+    r = parse_vertex_type(type, &v->type);
+    if (r < 0)
+        return r;
+    r = json_get_uint64(o, "id", &v->id);
+    return r < 0 ? r : dup_string(o, "name", &v->name);
+}
+
+static int parse_edge(Graph *g, json_object *o)
+{
+    GraphEdge *e = graph_add_edge(g);
+    if (!e)
+        return -ENOMEM;
+
+    int r = json_get_uint64(o, "parent", &e->parent);
+    if (r < 0)
+        return r;
+    r = json_get_uint64(o, "child", &e->child);
+    if (r < 0)
+        return r;
+    return dup_string(o, "name", &e->name);
+}
+
+static int parse_graph(Graph *g, json_object *value)
+{
+    int r = each_of(g, value, "nodes", GRAPH_VERTICES_MAX, parse_vertex);
+    if (r < 0)
+        return r;
+    r = each_of(g, value, "edges", GRAPH_EDGES_MAX, parse_edge);
+    if (r < 0)
+        return r;
+
+    graph_index(g);
+    return 0;
+}
+
+/* Fills in a node that the graph has; one that came up since is left to the next reading. */
+static int parse_node(Graph *g, json_object *o)
+{
+    const char *name;
+    json_object *image;
+
+    int r = json_get_string(o, "node-name", &name);
+    if (r < 0)
+        return r;
+
+    GraphVertex *v = graph_find(g, GRAPH_NODE, name);
+    if (!v || v->driver)
+        return 0;
+
+    r = json_get_object(o, "image", &image);
+    if (r < 0)
+        return r;
+    r = json_get_uint64(image, "virtual-size", &v->size);
+    if (r < 0)
+        return r;
+    r = json_get_bool(o, "ro", &v->read_only);
+    if (r < 0)
+        return r;
+    r = dup_text_or_none(o, "file", &v->file);
+    if (r < 0)
+        return r;
+    if (!v->file)
+        return -EBADMSG;
+    r = dup_text_or_none(o, "backing_file", &v->backing_file);
+    if (r < 0)
+        return r;
+    return dup_string(o, "drv", &v->driver);
+}
+
+static int parse_nodes(Graph *g, json_object *value)
+{
+    return each(g, value, GRAPH_VERTICES_MAX, parse_node);
+}
+
+static int parse_device(Graph *g, json_object *o)
+{
+    json_object *inserted = NULL;
+
+    if (g->n_devices >= GRAPH_DEVICES_MAX)
+        return -E2BIG;
+
+    GraphDevice *d = graph_add_device(g);
+    if (!d)
+        return -ENOMEM;
+
+    int r = dup_string(o, "device", &d->drive);
+    if (r < 0)
+        return r;
+    r = dup_string_or(o, "qdev", "", &d->qdev);
+    if (r < 0)
+        return r;
+    r = json_get_object(o, "inserted", &inserted);
+    if (r == -ENODATA) {
+        d->node = strdup("");
+        return d->node ? 0 : -ENOMEM;
+    }
+    return r < 0 ? r : dup_string_or(inserted, "node-name", "", &d->node);
+}
+
+static int parse_devices(Graph *g, json_object *value)
+{
+    return each(g, value, GRAPH_VERTICES_MAX, parse_device);
+}
+
+static int parse_export(Graph *g, json_object *o)
+{
+    if (g->n_exports >= GRAPH_EXPORTS_MAX)
+        return -E2BIG;
+
+    GraphExport *e = graph_add_export(g);
+    if (!e)
+        return -ENOMEM;
+
+    int r = dup_string(o, "id", &e->id);
+    return r < 0 ? r : dup_string(o, "node-name", &e->node);
+}
+
+static int parse_exports(Graph *g, json_object *value)
+{
+    return each(g, value, GRAPH_VERTICES_MAX, parse_export);
+}
+
+static int parse_job(Graph *g, json_object *o)
+{
+    if (g->n_jobs >= GRAPH_JOBS_MAX)
+        return -E2BIG;
+
+    GraphJob *j = graph_add_job(g);
+    if (!j)
+        return -ENOMEM;
+
+    int r = dup_string(o, "id", &j->id);
+    if (r < 0)
+        return r;
+    r = dup_string(o, "type", &j->type);
+    if (r < 0)
+        return r;
+    r = dup_string(o, "status", &j->status);
+    if (r < 0)
+        return r;
+    r = json_get_uint64(o, "current-progress", &j->offset);
+    if (r < 0)
+        return r;
+    r = json_get_uint64(o, "total-progress", &j->length);
+    if (r < 0)
+        return r;
+    return dup_text_or_none(o, "error", &j->error);
+}
+
+static int parse_jobs(Graph *g, json_object *value)
+{
+    return each(g, value, GRAPH_VERTICES_MAX, parse_job);
+}
+
+static int parse_block_job(Graph *g, json_object *o)
+{
+    const char *id;
+
+    int r = json_get_string(o, "device", &id);
+    if (r < 0)
+        return r;
+
+    /* Both lists are of one graph that this module made. */
+    GraphJob *j = (GraphJob *)graph_find_job(g, id);
+    if (!j)
+        return 0;
+
+    j->block = true;
+    r = json_get_uint64(o, "speed", &j->speed);
+    if (r < 0)
+        return r;
+    return json_get_bool(o, "auto-finalize", &j->auto_finalize);
+}
+
+static int parse_block_jobs(Graph *g, json_object *value)
+{
+    return each(g, value, GRAPH_VERTICES_MAX, parse_block_job);
+}
+
+static void block_read_end(BlockRead *b)
+{
+    BlockReading reading = {.error = b->error, .text = b->text ? b->text : ""};
+
+    if (b->error == 0)
+        reading.graph = TAKE_PTR(b->graph);
+    b->callback(&reading, b->userdata);
+
+    graph_free(b->graph);
+    free(b->text);
+    free(b);
+}
+
+static void block_read_answer(BlockRead *b, const QmpReply *reply, ParseFunc parse)
+{
+    int r = reply->error ? reply->error : b->error ? 0 : parse(b->graph, reply->value);
+
+    /* The first failure is the one that explains the others. */
+    if (r < 0 && b->error == 0) {
+        b->error = r == -ENODATA ? -EBADMSG : r;
+        b->text = strdup(reply->error ? reply->error_text : "QEMU's answer is not understood");
+    }
+    if (--b->open == 0)
+        block_read_end(b);
+}
+
+#define READ_CALLBACK(what)                                                                        \
+    static void on_##what(Qmp *q, const QmpReply *reply, void *userdata)                           \
+    {                                                                                              \
+        block_read_answer(userdata, reply, parse_##what);                                          \
+    }
+
+READ_CALLBACK(graph)
+READ_CALLBACK(nodes)
+READ_CALLBACK(devices)
+READ_CALLBACK(exports)
+READ_CALLBACK(jobs)
+READ_CALLBACK(block_jobs)
+
+typedef struct Question {
+    const char *command;
+    QmpReplyFunc callback;
+    bool flat; /* without it, query-named-block-nodes is quadratic in the depth of chains */
+} Question;
+
+static int block_ask(Qmp *q, const Question *questions, size_t n, BlockReadFunc callback,
+                     void *userdata)
+{
+    BlockRead *b = calloc(1, sizeof(BlockRead));
+    if (!b)
+        return -ENOMEM;
+
+    *b = (BlockRead){.graph = graph_new(), .callback = callback, .userdata = userdata};
+    if (!b->graph) {
+        free(b);
+        return -ENOMEM;
+    }
+
+    for (size_t i = 0; i < n; i++) {
+        json_object *args = NULL;
+
+        if (questions[i].flat) {
+            args = json_object_new_object();
+            json_object_object_add(args, "flat", json_object_new_boolean(true));
+        }
+        int r = qmp_call(q, questions[i].command, args, /* timeout_usec= */ 0,
+                         questions[i].callback, b);
+        if (r < 0 && i == 0) {
+            graph_free(b->graph);
+            free(b);
+            return r;
+        }
+        /* The answers to what was sent end the reading, as a failure. */
+        if (r < 0) {
+            b->error = r;
+            break;
+        }
+        b->open++;
+    }
+    return 0;
+}
+
+int block_read(Qmp *q, BlockReadFunc callback, void *userdata)
+{
+    static const Question questions[] = {
+        {"x-debug-query-block-graph", on_graph, false},
+        {"query-named-block-nodes", on_nodes, true},
+        {"query-block", on_devices, false},
+        {"query-block-exports", on_exports, false},
+        {"query-jobs", on_jobs, false},
+        {"query-block-jobs", on_block_jobs, false},
+    };
+
+    return block_ask(q, questions, ELEMENTSOF(questions), callback, userdata);
+}
+
+int block_read_jobs(Qmp *q, BlockReadFunc callback, void *userdata)
+{
+    static const Question questions[] = {
+        {"query-jobs", on_jobs, false},
+        {"query-block-jobs", on_block_jobs, false},
+    };
+
+    return block_ask(q, questions, ELEMENTSOF(questions), callback, userdata);
+}
+
+int block_read_exports(Qmp *q, BlockReadFunc callback, void *userdata)
+{
+    static const Question questions[] = {
+        {"x-debug-query-block-graph", on_graph, false},
+        {"query-block-exports", on_exports, false},
+    };
+
+    return block_ask(q, questions, ELEMENTSOF(questions), callback, userdata);
+}

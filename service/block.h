@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * block is the typed face of QEMU's block layer: requests with C arguments, answers as checked C
+ * data. The only module that knows the names of QMP commands and their members; it decides nothing.
+ * Source: QEMU's QAPI schema, block-core.json, job.json, block-export.json, control.json.
+ */
+#pragma once
+
+#include "graph.h"
+#include "qmp.h"
+
+typedef struct BlockReading {
+    int error;        /* as QmpReply.error, or -E2BIG, -EBADMSG, -ENOMEM: graph is NULL then */
+    const char *text; /* QEMU's text or ours; never NULL */
+    Graph *graph;     /* owned by the callee */
+} BlockReading;
+
+typedef void (*BlockReadFunc)(const BlockReading *reading, void *userdata);
+
+/* Reads nodes, edges, devices, exports and jobs, in one pipelined batch. The callback is called
+ * exactly once, after a return of 0 only. */
+int block_read(Qmp *q, BlockReadFunc callback, void *userdata);
+/* Reads the jobs only. */
+int block_read_jobs(Qmp *q, BlockReadFunc callback, void *userdata);
+/* Reads the exports, and the graph without the properties of its nodes: cheap at any depth. */
+int block_read_exports(Qmp *q, BlockReadFunc callback, void *userdata);
+
+/* Answers a number that changes when the graph does; for polling. */
+typedef void (*BlockDigestFunc)(int error, uint64_t digest, void *userdata);
+int block_digest(Qmp *q, BlockDigestFunc callback, void *userdata);
+
+typedef struct BlockIdentity {
+    int error;
+    const char *name;  /* QEMU's -name, "" for none */
+    const char *state; /* QAPI type RunState; "running" for a storage daemon, which has none */
+} BlockIdentity;
+
+typedef void (*BlockIdentityFunc)(const BlockIdentity *identity, void *userdata);
+int block_identify(Qmp *q, BlockIdentityFunc callback, void *userdata);
+/* The run state again; name is "". */
+int block_read_state(Qmp *q, BlockIdentityFunc callback, void *userdata);
+
+typedef struct BlockCommit {
+    const char *job;
+    const char *root; /* node that the device uses */
+    const char *top;  /* node; NULL: the active layer */
+    const char *base; /* node */
+    uint64_t speed;   /* bytes/s, 0 for unlimited */
+    bool auto_finalize;
+} BlockCommit;
+
+int block_commit(Qmp *q, const BlockCommit *c, QmpReplyFunc callback, void *userdata);
+
+int block_job_complete(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata);
+/* Soft: a ready job ends with the copy kept; before, it is cancelled. QEMU refuses it for a job
+ * that a user has paused. */
+int block_job_cancel(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata);
+int block_job_force_cancel(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata);
+int block_job_finalize(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata);
+int block_job_dismiss(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata);
+int block_job_pause(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata);
+int block_job_resume(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata);
+int block_job_set_speed(Qmp *q, const char *job, uint64_t speed, QmpReplyFunc callback,
+                        void *userdata);
+
+/* 0: what the node holds is on stable storage. -EIO: the flush failed; else as QmpReply.error. */
+typedef void (*BlockFlushFunc)(int error, const char *text, void *userdata);
+int block_flush(Qmp *q, const char *node, BlockFlushFunc callback, void *userdata);
+/* Sets a node that nobody writes to back to read-only. A storage daemon cannot: CommandNotFound. */
+int block_set_read_only(Qmp *q, const char *node, QmpReplyFunc callback, void *userdata);
+/* Closes a node that nobody uses and that a user has opened by name; refused for any other. */
+int block_close_node(Qmp *q, const char *node, QmpReplyFunc callback, void *userdata);
+
+typedef enum BlockEvent {
+    BLOCK_EVENT_JOBS,  /* a job may have changed: read the jobs */
+    BLOCK_EVENT_GRAPH, /* disks or chains may have changed: read all */
+    BLOCK_EVENT_STATE, /* the run state may have changed */
+    BLOCK_EVENT_OTHER,
+} BlockEvent;
+
+/* What a QMP event asks for; events are hints, the answer to a question is the fact. */
+BlockEvent block_event(const char *name);

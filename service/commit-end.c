@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The end of a commit: the barrier, where guest I/O stands still and what must be on record is
+ * written; the settling, where the graph is read back and data is flushed; the announcement.
+ */
+#include "commit-internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "log.h"
+#include "message-ids.h"
+#include "text.h"
+
+void commit_restart(Commit *c)
+{
+    Vm *vm = disk_vm(c->disk);
+
+    /* The export shows where the guest's data is after the pivot: the disk must know it before. */
+    vm_refresh_unasked(vm);
+    c->restarting = true;
+    commit_leave_barrier(c);
+}
+
+static void on_restarted(Qmp *q, const QmpReply *reply, void *userdata)
+{
+    Commit *c = commit_ref_free(userdata);
+    if (!c || reply->error == -ENOTCONN)
+        return;
+
+    c->starting = false;
+    if (reply->error == -EREMOTEIO) {
+        free(c->error);
+        c->error = strdup(reply->error_text);
+        commit_handle(c, JOB_EVENT_GONE);
+        return;
+    }
+    vm_refresh_jobs(disk_vm(c->disk));
+}
+
+void commit_restart_now(Commit *c)
+{
+    CommitRef *ref = commit_ref_new(c);
+    char *id = commit_make_id(c, commit_now_usec());
+
+    (void)block_job_dismiss(commit_qmp(c), c->qemu_id, /* callback= */ NULL, NULL);
+    c->restarting = false;
+    c->auto_finalize = true;
+    int r = -ENOMEM;
+    if (ref && id) {
+        free(c->qemu_id);
+        c->qemu_id = TAKE_PTR(id);
+        c->starting = c->complete_when_ready = true;
+        r = commit_send(c, on_restarted, ref);
+    }
+    free(id);
+    if (r >= 0)
+        return;
+
+    if (ref)
+        commit_ref_free(ref);
+    c->starting = c->complete_when_ready = false;
+    free(c->error);
+    c->error = strdup(strerror(-r));
+    commit_handle(c, JOB_EVENT_GONE);
+}
+
+/* Guest I/O stands still, base and overlay are equal: whichever the record names can be booted. */
+static void pass_barrier(Commit *c)
+{
+    int r = commit_note_pivot(c, /* merging= */ false);
+    if (r >= 0) {
+        commit_handle(c, JOB_EVENT_BARRIER_DONE);
+        return;
+    }
+
+    free(c->error);
+    c->error = text_format("The image record cannot be written: %s. The guest stays on the overlay",
+                           strerror(-r));
+    commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
+}
+
+int commit_note_pivot(const Commit *c, bool merging)
+{
+    const Vm *vm = disk_vm(c->disk);
+    const GraphVertex *base = graph_find(vm_graph(vm), GRAPH_NODE, c->base);
+
+    if (!base || !base->file)
+        return -ENOENT;
+    return ledger_note_pivot(vm_ledger(vm), vm_name(vm), disk_name(c->disk), base->file, merging);
+}
+
+/* An export that came up while the job was on its way to the barrier: its clients are not held. */
+static void on_barrier_exports(const BlockReading *reading, void *userdata)
+{
+    _cleanup_(graph_freep) Graph *exports = reading->graph;
+    Commit *c = commit_ref_free(userdata);
+
+    if (!c || reading->error == -ENOTCONN)
+        return;
+    c->asked = false;
+    if (c->machine.phase != JOB_HELD)
+        return;
+    if (!exports) {
+        free(c->error);
+        c->error = strdup(reading->text);
+        commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
+        return;
+    }
+    if (disk_has_export(c->disk, exports)) {
+        commit_handle(c, JOB_EVENT_RESTART);
+        commit_restart(c);
+        return;
+    }
+    pass_barrier(c);
+}
+
+bool commit_was_aborted(const Commit *c)
+{
+    const Vm *vm = disk_vm(c->disk);
+    const LedgerGroup *g = ledger_find(vm_ledger(vm), vm_name(vm), disk_name(c->disk));
+
+    return g && text_equal(g->abort_job, c->id);
+}
+
+static bool is_abort(const Commit *c)
+{
+    return c->machine.intent == JOB_INTENT_ABORT ||
+           (c->machine.intent == JOB_INTENT_NONE && commit_was_aborted(c));
+}
+
+void commit_record(Commit *c)
+{
+    /* Only a pivot moves the guest to another image. Where an earlier process of ours, or somebody
+     * else, has asked for the end, it may be one; if it was none, the end puts the record right. */
+    if (!c->active || is_abort(c)) {
+        commit_handle(c, JOB_EVENT_BARRIER_DONE);
+        return;
+    }
+
+    /* What cannot be sent now is sent with the next look at the job. */
+    CommitRef *ref = c->asked ? NULL : commit_ref_new(c);
+    if (!ref)
+        return;
+    c->asked = block_read_exports(commit_qmp(c), on_barrier_exports, ref) >= 0;
+    if (!c->asked)
+        commit_ref_free(ref);
+}
+
+static JobGraph read_back(const Commit *c)
+{
+    if (disk_is_gone(c->disk))
+        return JOB_GRAPH_UNKNOWN;
+    return chain_find_node(disk_chain(c->disk), c->top) < 0 ? JOB_GRAPH_MERGED
+                                                            : JOB_GRAPH_UNCHANGED;
+}
+
+static void on_settled(Vm *vm, int error, void *userdata)
+{
+    Commit *c = commit_ref_free(userdata);
+    if (!c)
+        return;
+
+    /* What was not read is not guessed at: the next look at the job tries again. */
+    if (error || disk_is_outdated(c->disk)) {
+        c->settling = false;
+        return;
+    }
+    c->result = job_judge(&c->machine, c->active, c->error, c->gone, read_back(c));
+    commit_make_durable(c);
+}
+
+void commit_settle(Commit *c)
+{
+    if (c->settling)
+        return;
+
+    /* Neither device nor export follows this pivot: that it was asked for is all that tells it. */
+    if (c->active && disk_is_lone(c->disk) && c->machine.intent == JOB_INTENT_PIVOT && !c->error &&
+        !c->gone)
+        (void)disk_set_merged(c->disk, c->base);
+
+    CommitRef *ref = commit_ref_new(c);
+    int r = ref ? vm_refresh(disk_vm(c->disk), on_settled, ref) : -ENOMEM;
+
+    c->settling = r >= 0;
+    if (r < 0 && ref)
+        commit_ref_free(ref);
+}
+
+static RefusalKind result_error(JobResult result)
+{
+    switch (result) {
+    case JOB_RESULT_COMPLETED:
+    case JOB_RESULT_KEPT:
+    case JOB_RESULT_CANCELLED:
+        return REFUSAL_NONE;
+    case JOB_RESULT_FAILED:
+        return REFUSAL_QMP;
+    case JOB_RESULT_LOST:
+        return REFUSAL_DISCONNECTED;
+    case JOB_RESULT_MAX_:
+        break;
+    }
+    return REFUSAL_QMP;
+}
+
+static const char *result_message_id(JobResult result)
+{
+    switch (result) {
+    case JOB_RESULT_COMPLETED:
+    case JOB_RESULT_KEPT:
+    case JOB_RESULT_CANCELLED:
+        return MESSAGE_JOB_FINISHED;
+    case JOB_RESULT_FAILED:
+        return MESSAGE_JOB_FAILED;
+    case JOB_RESULT_LOST:
+        return MESSAGE_JOB_LOST;
+    case JOB_RESULT_MAX_:
+        break;
+    }
+    return NULL;
+}
+
+static void log_end(const Commit *c, JobResult result, RefusalKind error, const char *message)
+{
+    LogContext context = {
+        .message_id = result_message_id(result),
+        .vm = vm_name(disk_vm(c->disk)),
+        .disk = disk_name(c->disk),
+        .job = c->id,
+        .result = job_result_to_string(result),
+        .error = refusal_kind_to_string(error),
+        .detail = message,
+    };
+
+    log_line(error == REFUSAL_NONE ? LOG_NOTICE : LOG_ERR, &context,
+             "VM '%s', disk '%s': commit into '%s' %s%s%s", context.vm, context.disk, c->base,
+             context.result, *message ? ": " : "", message);
+}
+
+void commit_finish(Commit *c, JobResult result)
+{
+    /* Freed last, whichever way this returns. */
+    _cleanup_(commit_freep) __attribute__((unused)) Commit *ended = c;
+    RefusalKind error = result_error(result);
+    const char *message = error != REFUSAL_NONE && c->error ? c->error : "";
+    LastJob last = {
+        .id = strdup(c->id),
+        .type = strdup(COMMIT_TYPE),
+        .message = strdup(message),
+        .result = result,
+        .error = error,
+        .started_usec = c->started_usec,
+        .finished_usec = commit_now_usec(),
+    };
+    Vm *vm = disk_vm(c->disk);
+    void *userdata;
+    const DomainObserver *o = vm_observer(vm, &userdata);
+
+    log_end(c, result, error, message);
+    disk_end_job(c->disk, &last);
+    o->job_finished(c, userdata);
+
+    if (result == JOB_RESULT_LOST)
+        return;
+
+    /* Announced first: a job that QEMU still lists is found again by a successor of ours. */
+    if (!c->gone)
+        (void)block_job_dismiss(vm_qmp(vm), c->qemu_id, /* callback= */ NULL, NULL);
+    /* What outlived its device goes now; a lone node that was merged shows its base. */
+    if (disk_is_gone(c->disk) || disk_is_lone(c->disk))
+        vm_refresh_unasked(vm);
+}

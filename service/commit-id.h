@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * commit-id is QEMU's id of a commit job, and carries what a successor of this process must know to
+ * go on with the job: QEMU keeps it for us.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cleanup.h"
+#include "job.h"
+
+typedef struct CommitId {
+    bool active;
+    bool base_read_only; /* before the job */
+    JobOnReady on_ready;
+    uid_t uid;
+    uint64_t started_usec;
+    char *disk, *top, *base; /* name of the disk, node names */
+} CommitId;
+
+/* The caller frees; NULL without memory. */
+char *commit_id_make(const CommitId *id);
+/* -EINVAL: the id is not of our making. */
+int commit_id_parse(const char *text, CommitId **ret);
+CommitId *commit_id_free(CommitId *id);
+DEFINE_CLEANUP(CommitId, commit_id_free)

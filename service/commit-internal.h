@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of commit share: the struct, and the steps from one file to the next.
+ */
+#pragma once
+
+#include "block.h"
+#include "commit.h"
+#include "disk.h"
+#include "vm.h"
+
+/* A way back from QEMU's answer to a job that may have ended meanwhile. */
+typedef struct CommitRef CommitRef;
+struct CommitRef {
+    Commit *commit; /* NULL once the job has ended */
+    CommitRef *previous, *next;
+};
+
+struct Commit {
+    Disk *disk;
+    char *id;
+    char *qemu_id;
+    JobMachine machine;
+    CommitRef *refs;
+
+    char *type;   /* QAPI type JobType */
+    bool foreign; /* somebody else's, through another monitor: shown, not driven */
+    bool active;
+    char *top, *base;
+    JobOnReady on_ready;
+    uid_t uid;
+    uint64_t started_usec;
+    bool base_read_only; /* before the job */
+
+    uint64_t offset, length, speed;
+    bool auto_finalize;       /* QEMU hands over by itself: an export shows the disk */
+    bool starting;            /* QEMU's answer to the start is on its way */
+    bool ending;              /* a Pivot or Abort is on its way, or was accepted */
+    bool restarting;          /* cancelled, to be started again with auto_finalize */
+    bool complete_when_ready; /* started again, the caller has chosen already */
+    bool asked;               /* what the barrier waits for is on its way */
+    bool give_up;             /* from the barrier back to the overlay */
+    bool settling;            /* the graph is being read back, or data flushed */
+    bool adopted;             /* of an earlier process, which may have asked for its end */
+
+    char *error;      /* QEMU's or ours for the job, NULL for none */
+    bool gone;        /* QEMU forgot the job before we saw its end */
+    JobResult result; /* from the graph, while the data is flushed */
+    unsigned flushes; /* answers still to come */
+};
+
+int commit_new(Disk *d, const CommitPlan *plan, Commit **ret);
+/* "vmdisk-commit-…" for QEMU: carries what a restart must know. */
+char *commit_make_id(const Commit *c, uint64_t usec);
+/* CLOCK_REALTIME. */
+uint64_t commit_now_usec(void);
+/* Sends block-commit for qemu_id. */
+int commit_send(Commit *c, QmpReplyFunc callback, void *userdata);
+Qmp *commit_qmp(const Commit *c);
+
+CommitRef *commit_ref_new(Commit *c);
+/* Frees the reference and returns what it still stands for. */
+Commit *commit_ref_free(CommitRef *ref);
+
+/* Feeds the machine, carries the effects out, announces a changed state. May free the commit. */
+void commit_handle(Commit *c, JobEvent event);
+/* Progress and speed as QEMU says; announces what changed. */
+void commit_take_progress(Commit *c, const GraphJob *job);
+/* Tells QEMU to leave the barrier, or to end the job for a new start, unless that is on its way.
+ * Tried again with each look at the job: a guest may stand still. */
+void commit_leave_barrier(Commit *c);
+/* Announces changes, COMMIT_CHANGE bits; nothing for 0. */
+void commit_announce(Commit *c, unsigned changes);
+
+/* Whether an Abort of the job is on record, perhaps by an earlier process of ours. */
+bool commit_was_aborted(const Commit *c);
+/* Puts on record that the base is, or with merging is about to be, the image to boot. */
+int commit_note_pivot(const Commit *c, bool merging);
+
+/* What QEMU says of somebody else's job; NULL: it is gone. May free the commit. */
+void commit_handle_foreign(Commit *c, const GraphJob *job);
+
+/* Effects, in commit-end.c. Each may free the commit. */
+void commit_record(Commit *c);
+void commit_settle(Commit *c);
+/* Flushes what the job wrote, sets the base back to read-only, then finishes. */
+void commit_make_durable(Commit *c);
+void commit_finish(Commit *c, JobResult result);
+/* Ends QEMU's job so that it can be started again for a handover by QEMU alone. */
+void commit_restart(Commit *c);
+/* That job has ended: starts the new one. */
+void commit_restart_now(Commit *c);
+
+/* "VM 'v', disk 'd'": the beginning of a text for people. The caller frees. */
+char *commit_where(const Disk *d);

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The beginning of a commit: whether the disk allows it, the command, the
+ * answer; and the taking up of a job that an earlier process of ours has started.
+ */
+#include "commit-internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "text.h"
+
+uint64_t commit_now_usec(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+char *commit_make_id(const Commit *c, uint64_t usec)
+{
+    const CommitId id = {
+        .active = c->active,
+        .base_read_only = c->base_read_only,
+        .on_ready = c->on_ready,
+        .uid = c->uid,
+        .started_usec = usec,
+        .disk = (char *)disk_name(c->disk), /* borrowed */
+        .top = c->top,
+        .base = c->base,
+    };
+
+    return commit_id_make(&id);
+}
+
+static void refuse(const Disk *d, Refusal *r, RefusalKind kind, const char *what)
+{
+    _cleanup_(freep) char *where = commit_where(d);
+
+    refusal_set(r, kind, "%s: %s", where ? where : "", what);
+}
+
+static bool refuse_disk(const Disk *d, Refusal *r)
+{
+    const Chain *chain = disk_chain(d);
+
+    if (disk_is_gone(d))
+        refuse(d, r, REFUSAL_NO_SUCH_DISK, "the disk has been unplugged.");
+    else if (disk_is_firmware(d))
+        refuse(d, r, REFUSAL_NOT_SUPPORTED,
+               "this is the machine's firmware flash, which is shown but takes no jobs.");
+    else if (chain_is_libvirt(chain))
+        refuse(d, r, REFUSAL_NOT_SUPPORTED,
+               "libvirt manages this VM and would not learn of the change. Use \"virsh "
+               "blockcommit\".");
+    else if (chain->n == 0)
+        refuse(d, r, REFUSAL_NOTHING_TO_COMMIT, "the drive has no medium. Insert one first.");
+    else if (disk_is_read_only(d))
+        refuse(d, r, REFUSAL_READ_ONLY,
+               "the disk is read-only. A commit needs a disk that the guest may write to.");
+    else
+        return false;
+    return true;
+}
+
+/* Written into, the base would pull the ground from under that overlay, whether its VM runs or not.
+ */
+static bool refuse_shared_base(const Disk *d, Refusal *r)
+{
+    const Chain *chain = disk_chain(d);
+    const char *base = chain->images[chain->n - 1].file;
+    const char *vm = vm_name(disk_vm(d));
+    const LedgerGroup *user = ledger_find_overlay(vm_ledger(disk_vm(d)), vm, disk_name(d), chain);
+    if (!user)
+        return false;
+
+    _cleanup_(freep) char *text = text_format(
+        "the base '%s' is also below VM '%s', disk '%s', which a commit would damage. If that disk "
+        "is no more, call Manager.ForgetImage (\"vmdiskctl forget\") for its images.",
+        base, user->vm, user->disk);
+    refuse(d, r, REFUSAL_IMAGE_IN_USE, text ? text : "the base has another overlay.");
+    return true;
+}
+
+static bool refuse_stale(const Disk *d, Refusal *r)
+{
+    const char *instead = disk_stale_for(d);
+    if (!instead)
+        return false;
+
+    _cleanup_(freep) char *text = text_format(
+        "the VM runs on an image that has been merged. Stop the VM and start it from '%s'; nothing "
+        "is written to either image from here.",
+        instead);
+    refuse(d, r, REFUSAL_STALE_IMAGE,
+           text ? text : "the VM runs on an image that has been merged.");
+    return true;
+}
+
+void commit_plan(const Disk *d, bool active, Refusal *ret_refusal, CommitPlan *ret_plan)
+{
+    const Chain *chain = disk_chain(d);
+
+    if (refuse_disk(d, ret_refusal))
+        return;
+    if (chain->n < 2) {
+        refuse(d, ret_refusal, REFUSAL_NOTHING_TO_COMMIT,
+               "the active image has no backing image to commit into. Take a snapshot first.");
+        return;
+    }
+    if (!active && chain->n < 3) {
+        refuse(d, ret_refusal, REFUSAL_ACTIVE_LAYER,
+               "there is no image between the active layer and the base. To commit the active "
+               "layer, call Commit with active=true (\"vmdiskctl commit --active\"), wait for "
+               "JobReady, then call Pivot (go on with the base) or Abort (keep the overlay).");
+        return;
+    }
+    if (refuse_stale(d, ret_refusal) || refuse_shared_base(d, ret_refusal))
+        return;
+    if (vm_count_jobs(disk_vm(d)) >= VM_JOBS_MAX) {
+        refuse(d, ret_refusal, REFUSAL_LIMIT_EXCEEDED,
+               "the VM has 16 jobs already. Wait until one has finished.");
+        return;
+    }
+
+    *ret_plan = (CommitPlan){
+        .active = active,
+        .top = chain->images[active ? 0 : 1].node,
+        .base = chain->images[chain->n - 1].node,
+    };
+}
+
+int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
+{
+    BlockCommit command = {
+        .job = c->qemu_id,
+        .root = disk_chain(c->disk)->root,
+        .top = c->active ? NULL : c->top,
+        .base = c->base,
+        .speed = c->speed,
+        .auto_finalize = c->auto_finalize,
+    };
+
+    return block_commit(commit_qmp(c), &command, callback, userdata);
+}
+
+typedef struct CommitStart {
+    CommitRef *ref;
+    DoneFunc done;
+    void *userdata;
+} CommitStart;
+
+/* QEMU's texts are not for parsing, but were the same from 7.2 to 11.1 (qmp.md, 2.3), and are all
+ * there is; what is not recognised is passed on as it is. */
+static RefusalKind classify(const char *text)
+{
+    static const struct {
+        const char *part;
+        RefusalKind kind;
+    } known[] = {
+        {"Failed to get \"write\" lock", REFUSAL_IMAGE_IN_USE},
+        {"Failed to get shared \"write\" lock", REFUSAL_IMAGE_IN_USE},
+        {"is busy: block device is in use by block job", REFUSAL_JOB_EXISTS},
+        {"Need a root block node", REFUSAL_JOB_EXISTS},
+        {"Block node is read-only", REFUSAL_READ_ONLY},
+        {"Operation not permitted", REFUSAL_READ_ONLY},
+        {"Permission denied", REFUSAL_READ_ONLY},
+        {"Read-only file system", REFUSAL_READ_ONLY},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(known); i++)
+        if (strstr(text, known[i].part))
+            return known[i].kind;
+    return REFUSAL_QMP;
+}
+
+static const char *advice(RefusalKind kind)
+{
+    switch ((int)kind) {
+    case REFUSAL_IMAGE_IN_USE:
+        return " Another process or VM has an image of the chain open; close it and try again.";
+    case REFUSAL_JOB_EXISTS:
+        return " Another job works on the chain; wait until it has ended.";
+    case REFUSAL_READ_ONLY:
+        return " QEMU must be able to write to the base.";
+    default:
+        return "";
+    }
+}
+
+static void refuse_start(const Disk *d, const Commit *c, const QmpReply *reply, Refusal *r)
+{
+    _cleanup_(freep) char *text = NULL, *user = NULL;
+    RefusalKind kind;
+
+    switch (-reply->error) {
+    case ETIMEDOUT:
+        refuse(d, r, REFUSAL_TIMED_OUT,
+               "QEMU has not answered in time. If it starts the job yet, JobState shows it.");
+        return;
+    case ENOTCONN:
+        refuse(d, r, REFUSAL_DISCONNECTED,
+               "the VM went away. \"vmdiskctl list\" shows what is there.");
+        return;
+    case EBUSY:
+        refuse(d, r, REFUSAL_LIMIT_EXCEEDED,
+               "too many commands wait for this VM. Try again later.");
+        return;
+    case EREMOTEIO:
+        break;
+    default:
+        refuse(d, r, REFUSAL_QMP, "QEMU's answer was not understood.");
+        return;
+    }
+
+    kind = classify(reply->error_text);
+    if (kind == REFUSAL_IMAGE_IN_USE)
+        user = vm_find_image_user(disk_vm(d), d, c->base);
+    text = text_format("QEMU refused: %s.%s%s", reply->error_text, advice(kind), user ? user : "");
+    refuse(d, r, kind, text ? text : "QEMU refused.");
+}
+
+static void on_started(Qmp *q, const QmpReply *reply, void *userdata)
+{
+    CommitStart *s = userdata;
+    Commit *c = commit_ref_free(s->ref);
+    Refusal refusal = {REFUSAL_NONE, NULL};
+
+    /* A job that is starting ends only here: the disk holds it. */
+    Disk *d = c->disk;
+    Vm *vm = disk_vm(d);
+
+    c->starting = false;
+    if (reply->error) {
+        refuse_start(d, c, reply, &refusal);
+        if (reply->error != -ETIMEDOUT)
+            disk_set_job(d, NULL);
+    }
+    s->done(&refusal, s->userdata);
+    refusal_done(&refusal);
+    free(s);
+
+    if (reply->error == 0)
+        commit_handle(c, JOB_EVENT_STARTED);
+    if (reply->error != -ENOTCONN)
+        vm_refresh_jobs(vm);
+}
+
+/* Sets up the job on the disk, without a word to QEMU. */
+static int prepare(Disk *d, const CommitPlan *plan, CommitStart **ret)
+{
+    _cleanup_(commit_freep) Commit *c = NULL;
+    const Chain *chain = disk_chain(d);
+    int r = commit_new(d, plan, &c);
+    if (r < 0)
+        return r;
+
+    c->base_read_only = chain->images[chain_find_node(chain, plan->base)].read_only;
+    c->started_usec = commit_now_usec();
+    c->id = commit_make_id(c, c->started_usec);
+    c->qemu_id = c->id ? strdup(c->id) : NULL;
+    c->auto_finalize = plan->active && disk_has_export(d, vm_graph(disk_vm(d)));
+    c->starting = true;
+
+    CommitStart *s = calloc(1, sizeof(CommitStart));
+    CommitRef *ref = commit_ref_new(c);
+    if (!s || !ref || !c->qemu_id) {
+        free(s);
+        if (ref)
+            commit_ref_free(ref);
+        return -ENOMEM;
+    }
+    s->ref = ref;
+    disk_set_job(d, TAKE_PTR(c));
+    *ret = s;
+    return 0;
+}
+
+void commit_start(Disk *d, const CommitPlan *plan, DoneFunc done, void *userdata)
+{
+    Refusal refusal = {REFUSAL_NONE, NULL};
+    CommitStart *s = NULL;
+    int r = prepare(d, plan, &s);
+
+    if (r >= 0) {
+        s->done = done;
+        s->userdata = userdata;
+        r = commit_send(disk_job(d), on_started, s);
+    }
+    if (r >= 0)
+        return;
+
+    refuse_start(d, disk_job(d), &(QmpReply){.error = r}, &refusal);
+    if (s) {
+        commit_ref_free(s->ref);
+        free(s);
+        disk_set_job(d, NULL);
+    }
+    done(&refusal, userdata);
+    refusal_done(&refusal);
+}
+
+/* Its end was asked for before the restart: an Abort now would cancel at the barrier what is to be
+ * kept, or to be pivoted. */
+static bool is_ending(const char *status)
+{
+    return strcmp(status, "waiting") == 0 || strcmp(status, "pending") == 0 ||
+           strcmp(status, "aborting") == 0 || strcmp(status, "concluded") == 0;
+}
+
+int commit_adopt(Disk *d, const CommitId *id, const GraphJob *job)
+{
+    _cleanup_(commit_freep) Commit *c = NULL;
+    CommitPlan plan = {
+        .active = id->active,
+        .top = id->top,
+        .base = id->base,
+        .on_ready = id->on_ready,
+        .speed = job->speed,
+        .uid = id->uid,
+    };
+
+    int r = commit_new(d, &plan, &c);
+    if (r < 0)
+        return r;
+    c->base_read_only = id->base_read_only;
+    c->started_usec = id->started_usec;
+    c->id = strdup(job->id);
+    c->qemu_id = strdup(job->id);
+    if (!c->id || !c->qemu_id)
+        return -ENOMEM;
+
+    c->adopted = true;
+    c->auto_finalize = job->auto_finalize;
+    c->offset = job->offset;
+    c->length = job->length;
+    c->machine.phase = is_ending(job->status) ? JOB_ENDING : JOB_RUNNING;
+    c->machine.paused = strcmp(job->status, "paused") == 0 || strcmp(job->status, "standby") == 0;
+    disk_set_job(d, TAKE_PTR(c));
+    return 0;
+}

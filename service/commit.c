@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "commit-internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "text.h"
+
+char *commit_where(const Disk *d)
+{
+    return text_format("VM '%s', disk '%s'", vm_name(disk_vm(d)), disk_name(d));
+}
+
+int commit_new(Disk *d, const CommitPlan *plan, Commit **ret)
+{
+    _cleanup_(commit_freep) Commit *c = calloc(1, sizeof(Commit));
+    if (!c)
+        return -ENOMEM;
+
+    *c = (Commit){
+        .disk = d,
+        .active = plan->active,
+        .type = strdup(COMMIT_TYPE),
+        .top = strdup(plan->top),
+        .base = strdup(plan->base),
+        .on_ready = plan->on_ready,
+        .speed = plan->speed,
+        .uid = plan->uid,
+    };
+    if (!c->type || !c->top || !c->base)
+        return -ENOMEM;
+
+    *ret = TAKE_PTR(c);
+    return 0;
+}
+
+Commit *commit_free(Commit *c)
+{
+    if (!c)
+        return NULL;
+
+    for (CommitRef *ref = c->refs; ref; ref = ref->next)
+        ref->commit = NULL;
+    free(c->id);
+    free(c->qemu_id);
+    free(c->type);
+    free(c->top);
+    free(c->base);
+    free(c->error);
+    free(c);
+    return NULL;
+}
+
+CommitRef *commit_ref_new(Commit *c)
+{
+    CommitRef *ref = calloc(1, sizeof(CommitRef));
+    if (!ref)
+        return NULL;
+
+    *ref = (CommitRef){.commit = c, .next = c->refs};
+    if (c->refs)
+        c->refs->previous = ref;
+    c->refs = ref;
+    return ref;
+}
+
+Commit *commit_ref_free(CommitRef *ref)
+{
+    Commit *c = ref->commit;
+
+    if (c) {
+        if (ref->previous)
+            ref->previous->next = ref->next;
+        else
+            c->refs = ref->next;
+        if (ref->next)
+            ref->next->previous = ref->previous;
+    }
+    free(ref);
+    return c;
+}
+
+Qmp *commit_qmp(const Commit *c)
+{
+    return vm_qmp(disk_vm(c->disk));
+}
+
+void commit_announce(Commit *c, unsigned changes)
+{
+    void *userdata;
+    const DomainObserver *o = vm_observer(disk_vm(c->disk), &userdata);
+
+    if (changes)
+        o->job_changed(c, changes, userdata);
+}
+
+static void announce_start(Commit *c)
+{
+    void *userdata;
+    const DomainObserver *o = vm_observer(disk_vm(c->disk), &userdata);
+
+    o->job_started(c, userdata);
+}
+
+static void announce_ready(Commit *c)
+{
+    void *userdata;
+    const DomainObserver *o = vm_observer(disk_vm(c->disk), &userdata);
+
+    o->job_ready(c, userdata);
+}
+
+/* A caller's choice in advance: the job goes on by itself, the answer is nobody's. */
+static void ignore_done(const Refusal *refusal, void *userdata)
+{
+}
+
+static void act_on_ready(Commit *c)
+{
+    switch (c->on_ready) {
+    case JOB_ON_READY_WAIT:
+    case JOB_ON_READY_MAX_:
+        return;
+    case JOB_ON_READY_PIVOT:
+        commit_pivot(c, ignore_done, /* userdata= */ NULL);
+        return;
+    case JOB_ON_READY_KEEP:
+        commit_abort(c, ignore_done, /* userdata= */ NULL);
+        return;
+    }
+}
+
+static void on_conclude_asked(Qmp *q, const QmpReply *reply, void *userdata)
+{
+    Commit *c = commit_ref_free(userdata);
+    if (!c || reply->error == -ENOTCONN)
+        return;
+
+    /* Refused, it is tried again with the next look at the job: nobody else would ask for it. */
+    if (reply->error)
+        c->complete_when_ready = true;
+    else
+        vm_refresh_jobs(disk_vm(c->disk));
+}
+
+static void on_barrier_left(Qmp *q, const QmpReply *reply, void *userdata)
+{
+    Commit *c = commit_ref_free(userdata);
+    if (!c || reply->error == -ENOTCONN)
+        return;
+
+    c->asked = false;
+    vm_refresh_jobs(disk_vm(c->disk));
+}
+
+void commit_leave_barrier(Commit *c)
+{
+    bool cancel = c->give_up || c->restarting;
+    CommitRef *ref = c->asked ? NULL : commit_ref_new(c);
+    if (!ref)
+        return;
+
+    int r = cancel ? block_job_force_cancel(commit_qmp(c), c->qemu_id, on_barrier_left, ref)
+                   : block_job_finalize(commit_qmp(c), c->qemu_id, on_barrier_left, ref);
+    c->asked = r >= 0;
+    if (r < 0)
+        commit_ref_free(ref);
+}
+
+/* At most one effect of each event ends the life of c; it is the last that is carried out. */
+static void carry_out(Commit *c, unsigned effects)
+{
+    if (effects & JOB_EFFECT_ANNOUNCE_START) {
+        announce_start(c);
+        vm_refresh_unasked(disk_vm(c->disk)); /* the base is open for writing now */
+    }
+    if (effects & JOB_EFFECT_ANNOUNCE_READY) {
+        /* On record first: whoever has seen the signal does not get it again after a restart. */
+        (void)ledger_note_ready(vm_ledger(disk_vm(c->disk)), vm_name(disk_vm(c->disk)),
+                                disk_name(c->disk), c->id);
+        announce_ready(c);
+        act_on_ready(c);
+    }
+    if (effects & (JOB_EFFECT_FINALIZE | JOB_EFFECT_GIVE_UP)) {
+        c->give_up = effects & JOB_EFFECT_GIVE_UP;
+        commit_leave_barrier(c);
+    }
+    if (effects & JOB_EFFECT_RECORD)
+        commit_record(c);
+    if (effects & JOB_EFFECT_SETTLE)
+        commit_settle(c);
+    assert(!(effects & JOB_EFFECT_FINISH)); /* commit_finish() is the only one who may */
+}
+
+void commit_handle(Commit *c, JobEvent event)
+{
+    JobState before = job_state(&c->machine);
+    unsigned effects = job_handle(&c->machine, event);
+
+    if (job_state(&c->machine) != before && before != JOB_STATE_NONE)
+        commit_announce(c, COMMIT_CHANGE_STATE);
+    carry_out(c, effects);
+}
+
+void commit_take_progress(Commit *c, const GraphJob *job)
+{
+    unsigned changes = 0;
+
+    if (c->offset != job->offset || c->length != job->length)
+        changes |= COMMIT_CHANGE_PROGRESS;
+    if (job->block && c->speed != job->speed)
+        changes |= COMMIT_CHANGE_SPEED;
+    c->offset = job->offset;
+    c->length = job->length;
+    if (job->block)
+        c->speed = job->speed;
+    if (c->machine.phase != JOB_SETTLING)
+        commit_announce(c, changes);
+}
+
+static void take_error(Commit *c, const char *error)
+{
+    if (!error || c->error)
+        return;
+    c->error = strdup(error);
+}
+
+static void handle_concluded(Commit *c, const GraphJob *job)
+{
+    if (c->restarting) {
+        commit_restart_now(c);
+        return;
+    }
+    take_error(c, job->error);
+    commit_handle(c, JOB_EVENT_CONCLUDED);
+}
+
+/* A job that was started again is ready: what the caller has asked for is done. */
+static void complete_restarted(Commit *c)
+{
+    CommitRef *ref = commit_ref_new(c);
+    if (!ref)
+        return;
+
+    int r = commit_note_pivot(c, /* merging= */ true) < 0
+                ? block_job_cancel(commit_qmp(c), c->qemu_id, on_conclude_asked, ref)
+                : block_job_complete(commit_qmp(c), c->qemu_id, on_conclude_asked, ref);
+    c->complete_when_ready = r < 0;
+    if (r < 0)
+        commit_ref_free(ref);
+}
+
+static void handle_ready(Commit *c)
+{
+    if (c->restarting)
+        commit_leave_barrier(c);
+    else if (c->complete_when_ready)
+        complete_restarted(c);
+    else
+        commit_handle(c, JOB_EVENT_READY);
+}
+
+static void handle_pending(Commit *c)
+{
+    if (c->restarting || c->machine.phase == JOB_RELEASED)
+        commit_leave_barrier(c);
+    else if (c->machine.phase == JOB_HELD)
+        commit_record(c);
+    else
+        commit_handle(c, JOB_EVENT_PENDING);
+}
+
+static void handle_missing(Commit *c)
+{
+    if (c->machine.phase == JOB_STARTING) {
+        /* The start that timed out did not take place. */
+        disk_set_job(c->disk, NULL);
+        return;
+    }
+    if (c->restarting) {
+        commit_restart_now(c);
+        return;
+    }
+    c->gone = true;
+    commit_handle(c, JOB_EVENT_GONE);
+}
+
+void commit_recall(Commit *c)
+{
+    if (c->foreign)
+        return;
+
+    Vm *vm = disk_vm(c->disk);
+    const LedgerGroup *g = ledger_find(vm_ledger(vm), vm_name(vm), disk_name(c->disk));
+
+    /* Its JobReady went out before the restart. */
+    if (g && text_equal(g->ready_job, c->id) && c->machine.phase == JOB_RUNNING) {
+        c->machine.phase = JOB_READY;
+        c->machine.announced = true;
+        act_on_ready(c);
+    }
+}
+
+void commit_handle_status(Commit *c, const GraphJob *job)
+{
+    if (c->starting)
+        return;
+    if (c->foreign) {
+        commit_handle_foreign(c, job);
+        return;
+    }
+    /* Its end has been seen: whoever has dismissed it since takes nothing away. */
+    if (c->machine.phase == JOB_SETTLING) {
+        commit_settle(c);
+        return;
+    }
+    if (!job) {
+        handle_missing(c);
+        return;
+    }
+    if (c->machine.phase == JOB_STARTING)
+        commit_handle(c, JOB_EVENT_STARTED);
+
+    commit_take_progress(c, job);
+    if (strcmp(job->status, "ready") == 0 || strcmp(job->status, "standby") == 0)
+        handle_ready(c);
+    else if (strcmp(job->status, "pending") == 0 && !job->auto_finalize)
+        handle_pending(c);
+    else if (strcmp(job->status, "concluded") == 0)
+        handle_concluded(c, job);
+}
+
+void commit_handle_lost(Commit *c)
+{
+    if (c->foreign) {
+        commit_handle_foreign(c, /* job= */ NULL);
+        return;
+    }
+    if (c->machine.phase == JOB_STARTING) {
+        disk_set_job(c->disk, NULL);
+        return;
+    }
+    free(c->error);
+    c->error = strdup("The VM went away while the job ran");
+    job_handle(&c->machine, JOB_EVENT_LOST);
+    commit_finish(c, JOB_RESULT_LOST);
+}
+
+Disk *commit_disk(const Commit *c)
+{
+    return c->disk;
+}
+
+const char *commit_id(const Commit *c)
+{
+    return c->id;
+}
+
+const char *commit_type(const Commit *c)
+{
+    return c->type;
+}
+
+bool commit_is_foreign(const Commit *c)
+{
+    return c->foreign;
+}
+
+const char *commit_qemu_id(const Commit *c)
+{
+    return c->qemu_id;
+}
+
+JobState commit_state(const Commit *c)
+{
+    return job_state(&c->machine);
+}
+
+bool commit_is_started(const Commit *c)
+{
+    return c->machine.phase != JOB_STARTING;
+}
+
+bool commit_is_ending(const Commit *c)
+{
+    if (c->foreign)
+        return false;
+    return c->ending || c->machine.phase >= JOB_ENDING || (c->adopted && c->auto_finalize);
+}
+
+bool commit_is_holding(const Commit *c)
+{
+    return !c->foreign && (c->machine.phase == JOB_HELD || c->machine.phase == JOB_RELEASED);
+}
+
+uint64_t commit_offset(const Commit *c)
+{
+    return c->offset;
+}
+
+uint64_t commit_length(const Commit *c)
+{
+    return c->length;
+}
+
+uint64_t commit_speed(const Commit *c)
+{
+    return c->speed;
+}
+
+JobOnReady commit_on_ready(const Commit *c)
+{
+    return c->on_ready;
+}
+
+const char *commit_top(const Commit *c)
+{
+    return c->top;
+}
+
+const char *commit_base(const Commit *c)
+{
+    return c->base;
+}
+
+uid_t commit_uid(const Commit *c)
+{
+    return c->uid;
+}
+
+uint64_t commit_started_usec(const Commit *c)
+{
+    return c->started_usec;
+}

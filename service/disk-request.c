@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What callers want of a disk: looked at against the disk as it is now, then handed to its job.
+ */
+#include "disk.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commit.h"
+#include "vm.h"
+
+void disk_refuse(const Disk *d, DoneFunc done, void *userdata, RefusalKind kind, const char *format,
+                 ...)
+{
+    _cleanup_(freep) char *text = NULL;
+    Refusal refusal = {REFUSAL_NONE, NULL};
+    va_list ap;
+
+    va_start(ap, format);
+    int n = vasprintf(&text, format, ap);
+    va_end(ap);
+
+    if (n < 0) {
+        text = NULL;
+        refusal.kind = REFUSAL_NO_MEMORY;
+    } else {
+        refusal_set(&refusal, kind, "VM '%s', disk '%s': %s", vm_name(disk_vm(d)), disk_name(d),
+                    text);
+    }
+    done(&refusal, userdata);
+    refusal_done(&refusal);
+}
+
+/* A commit that waits for a fresh reading. The disk may go meanwhile: it is found by name. */
+typedef struct CommitWish {
+    char *disk;
+    bool active;
+    uid_t uid;
+    DoneFunc done;
+    void *userdata;
+} CommitWish;
+
+static bool refuse_second_job(const Disk *d, DoneFunc done, void *userdata)
+{
+    if (!disk_job(d))
+        return false;
+
+    if (commit_is_foreign(disk_job(d))) {
+        disk_refuse(
+            d, done, userdata, REFUSAL_JOB_EXISTS,
+            "job '%s', which was started through another monitor, works on its images. Wait "
+            "until it has ended, or end it there.",
+            commit_id(disk_job(d)));
+        return true;
+    }
+
+    JobState state = commit_state(disk_job(d));
+    disk_refuse(d, done, userdata, REFUSAL_JOB_EXISTS,
+                "a commit is on the disk already (state: %s). %s",
+                state == JOB_STATE_NONE ? "starting" : job_state_to_string(state),
+                state == JOB_STATE_READY
+                    ? "End it with Pivot (go on with the base) or Abort (keep the overlay)."
+                    : "Wait for JobFinished, or end it with Abort.");
+    return true;
+}
+
+static void start_wished(Disk *d, const CommitWish *w)
+{
+    Refusal refusal = {REFUSAL_NONE, NULL};
+    CommitPlan plan;
+
+    if (refuse_second_job(d, w->done, w->userdata))
+        return;
+
+    commit_plan(d, w->active, &refusal, &plan);
+    if (refusal.kind == REFUSAL_NONE) {
+        plan.uid = w->uid;
+        commit_start(d, &plan, w->done, w->userdata);
+        return;
+    }
+    w->done(&refusal, w->userdata);
+    refusal_done(&refusal);
+}
+
+static void on_fresh(Vm *vm, int error, void *userdata)
+{
+    CommitWish *w = userdata;
+    Disk *d = vm_find_disk(vm, w->disk);
+    Refusal refusal = {REFUSAL_NONE, NULL};
+
+    if (!error && d) {
+        start_wished(d, w);
+    } else {
+        if (error == -ETIMEDOUT)
+            refusal_set(&refusal, REFUSAL_TIMED_OUT,
+                        "VM '%s': QEMU does not answer. Nothing was started; try again later.",
+                        vm_name(vm));
+        else if (error)
+            refusal_set(&refusal, REFUSAL_DISCONNECTED,
+                        "VM '%s' went away, or its answer was not understood. \"vmdiskctl list\" "
+                        "shows what is there.",
+                        vm_name(vm));
+        else
+            refusal_set(&refusal, REFUSAL_NO_SUCH_DISK,
+                        "VM '%s', disk '%s': the disk has been unplugged.", vm_name(vm), w->disk);
+        w->done(&refusal, w->userdata);
+        refusal_done(&refusal);
+    }
+    free(w->disk);
+    free(w);
+}
+
+void disk_commit(Disk *d, bool active, uid_t uid, DoneFunc done, void *userdata)
+{
+    /* Whether somebody else's job is there still, the reading shows. */
+    if (!(disk_job(d) && commit_is_foreign(disk_job(d))) && refuse_second_job(d, done, userdata))
+        return;
+
+    CommitWish *w = calloc(1, sizeof(CommitWish));
+    int r = -ENOMEM;
+    if (w) {
+        *w = (CommitWish){strdup(disk_name(d)), active, uid, done, userdata};
+        r = w->disk ? vm_refresh(disk_vm(d), on_fresh, w) : -ENOMEM;
+    }
+    if (r >= 0)
+        return;
+
+    if (w)
+        free(w->disk);
+    free(w);
+    disk_refuse(d, done, userdata, r == -ENOMEM ? REFUSAL_NO_MEMORY : REFUSAL_LIMIT_EXCEEDED,
+                "too much is going on at once; nothing was started. Try again later.");
+}
+
+static bool refuse_no_job(const Disk *d, DoneFunc done, void *userdata)
+{
+    if (disk_job(d) && commit_is_started(disk_job(d)))
+        return false;
+
+    if (disk_job(d))
+        disk_refuse(d, done, userdata, REFUSAL_NOT_READY,
+                    "the job is being started. Wait for JobReady.");
+    else
+        disk_refuse(d, done, userdata, REFUSAL_NO_JOB,
+                    "no job is on the disk. Commit starts one; LastJob tells how the last ended.");
+    return true;
+}
+
+void disk_pivot(Disk *d, DoneFunc done, void *userdata)
+{
+    if (!refuse_no_job(d, done, userdata))
+        commit_pivot(disk_job(d), done, userdata);
+}
+
+void disk_abort(Disk *d, DoneFunc done, void *userdata)
+{
+    if (!refuse_no_job(d, done, userdata))
+        commit_abort(disk_job(d), done, userdata);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * graph is QEMU's block graph as one reading of it found it: nodes, edges, devices, exports, jobs.
+ * Plain data with look-ups; the engine fills it, chain and drive draw conclusions from it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cleanup.h"
+
+/* Vertices of one graph, and edges: eight times the 200 images that are supported. A process that
+ * claims more is not believed. Devices, exports and jobs are limited as vertices are. */
+#define GRAPH_VERTICES_MAX 4096
+#define GRAPH_EDGES_MAX 16384
+/* Devices, exports and jobs of one graph, each. */
+#define GRAPH_DEVICES_MAX 1024
+#define GRAPH_EXPORTS_MAX 1024
+#define GRAPH_JOBS_MAX 256
+/* Bytes of a name, id or word of QEMU's. */
+#define GRAPH_NAME_MAX 4096
+/* Bytes of a file name or an error text. json:{…} names nest: 200 images make one of 30 KB. */
+#define GRAPH_TEXT_MAX (256U * 1024U)
+
+typedef enum GraphVertexType {
+    GRAPH_NODE,    /* a block node */
+    GRAPH_BACKEND, /* what a device or an export uses a node through */
+    GRAPH_JOB,
+    GRAPH_VERTEX_TYPE_MAX_,
+} GraphVertexType;
+
+typedef struct GraphVertex {
+    GraphVertexType type;
+    uint64_t id; /* QEMU's number, the same only within one reading */
+    char *name;  /* node name, backend's name ("" for none) or job id */
+    /* Of nodes only; driver is NULL where query-named-block-nodes did not know the node. */
+    char *driver;
+    char *file;
+    char *backing_file; /* what the image records, NULL for none */
+    uint64_t size;      /* virtual, bytes */
+    bool read_only;
+} GraphVertex;
+
+typedef struct GraphEdge {
+    uint64_t parent, child; /* GraphVertex.id */
+    char *name;             /* "file", "backing", "root"; of jobs "source", "target", … */
+} GraphEdge;
+
+typedef struct GraphDevice {
+    char *drive; /* -drive id, "" for none */
+    char *qdev;  /* QOM path or bare id, "" for none */
+    char *node;  /* inserted node, "" for an empty drive */
+} GraphDevice;
+
+typedef struct GraphExport {
+    char *id;
+    char *node;
+} GraphExport;
+
+typedef struct GraphJob {
+    char *id;
+    char *type;   /* QAPI type JobType */
+    char *status; /* QAPI type JobStatus */
+    char *error;  /* NULL for none */
+    uint64_t offset, length;
+    uint64_t speed;
+    bool block;         /* known to query-block-jobs: speed and auto_finalize are set */
+    bool auto_finalize; /* QEMU changes the graph without being asked */
+} GraphJob;
+
+typedef struct Graph {
+    GraphVertex *vertices;
+    size_t n_vertices;
+    GraphEdge *edges;
+    size_t n_edges;
+    GraphDevice *devices;
+    size_t n_devices;
+    GraphExport *exports;
+    size_t n_exports;
+    GraphJob *jobs;
+    size_t n_jobs;
+} Graph;
+
+Graph *graph_new(void);
+Graph *graph_free(Graph *g);
+DEFINE_CLEANUP(Graph, graph_free)
+
+/* Appends a zeroed element and returns it, NULL without memory. Invalidates earlier pointers. */
+GraphVertex *graph_add_vertex(Graph *g);
+GraphEdge *graph_add_edge(Graph *g);
+GraphDevice *graph_add_device(Graph *g);
+GraphExport *graph_add_export(Graph *g);
+GraphJob *graph_add_job(Graph *g);
+
+/* Sorts for the look-ups below: call it once all vertices and edges are there. */
+void graph_index(Graph *g);
+GraphVertex *graph_find(const Graph *g, GraphVertexType type, const char *name);
+/* The child behind the named edge; NULL for none. */
+GraphVertex *graph_child(const Graph *g, const GraphVertex *parent, const char *edge);
+/* The child behind the n-th edge of the parent, whatever its name; NULL at the end. */
+GraphVertex *graph_nth_child(const Graph *g, const GraphVertex *parent, size_t n);
+const GraphJob *graph_find_job(const Graph *g, const char *id);
+/* Whether an edge leads to the node from anything but a job. */
+bool graph_has_parent(const Graph *g, const GraphVertex *node);

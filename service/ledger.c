@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ledger.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <time.h>
+
+#include "drive.h"
+#include "json.h"
+#include "ledger-file.h"
+#include "ledger-group.h"
+#include "log.h"
+#include "message-ids.h"
+#include "text.h"
+
+struct Ledger {
+    int directory;
+    LedgerGroup **groups;
+    size_t n;
+};
+
+static uint64_t now_usec(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* The name that counts: of json:{…} that of the innermost file. The caller frees. */
+static char *image_key(const char *file)
+{
+    const char *name = file;
+
+    if (!text_has_prefix(file, "json:"))
+        return strdup(file);
+
+    json_object *o = json_tokener_parse(file + strlen("json:")), *below = o;
+    while (below && json_get_string(below, "filename", &name) < 0)
+        if (json_get_object(below, "file", &below) < 0)
+            below = NULL;
+    char *key = strdup(below ? name : file);
+    json_object_put(o);
+    return key;
+}
+
+static bool is_absolute(const char *file)
+{
+    return *file == '/' || strchr(file, ':');
+}
+
+/* Whether a name on record for one VM means the file that another VM names. */
+static bool same_scope(const LedgerGroup *g, const char *vm, const char *file)
+{
+    return is_absolute(file) || strcmp(g->vm, vm) == 0;
+}
+
+static size_t find_index(const Ledger *l, const char *vm, const char *disk)
+{
+    size_t i = 0;
+
+    while (i < l->n && (strcmp(l->groups[i]->vm, vm) != 0 || strcmp(l->groups[i]->disk, disk) != 0))
+        i++;
+    return i;
+}
+
+static void drop_at(Ledger *l, size_t i)
+{
+    ledger_file_remove(l->directory, l->groups[i]);
+    ledger_group_free(l->groups[i]);
+    l->n--;
+    memmove(&l->groups[i], &l->groups[i + 1], (l->n - i) * sizeof(LedgerGroup *));
+}
+
+/* Writes the group, then puts it in the place of the one before. Takes it on success. */
+static int replace(Ledger *l, LedgerGroup *g)
+{
+    size_t i = find_index(l, g->vm, g->disk);
+
+    if (i == l->n) {
+        LedgerGroup **grown = reallocarray(l->groups, l->n + 1, sizeof(LedgerGroup *));
+        if (!grown)
+            return -ENOMEM;
+        l->groups = grown;
+    }
+    int r = ledger_file_save(l->directory, g);
+    /* A write that failed late has given the new file its name already: a process that follows must
+     * not read there what nobody has believed. */
+    if (r < 0 && i < l->n)
+        (void)ledger_file_save(l->directory, l->groups[i]);
+    if (r < 0)
+        return r;
+
+    if (i == l->n)
+        l->n++;
+    else
+        ledger_group_free(l->groups[i]);
+    l->groups[i] = g;
+    while (l->n > LEDGER_GROUPS_MAX)
+        drop_at(l, 0);
+    return 0;
+}
+
+static int load(Ledger *l, const char *name)
+{
+    _cleanup_(ledger_group_freep) LedgerGroup *g = NULL;
+
+    int r = ledger_file_load(l->directory, name, &g);
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0) {
+        log_line(LOG_ERR, &(LogContext){.message_id = MESSAGE_LEDGER_DAMAGED, .detail = name},
+                 "The image record %s cannot be read: %s. What it said about one disk's images is "
+                 "not known; check which image to boot before that VM is started again",
+                 name, r == -EBADMSG ? "it is damaged" : strerror(-r));
+        return 0;
+    }
+
+    LedgerGroup **grown = reallocarray(l->groups, l->n + 1, sizeof(LedgerGroup *));
+    if (!grown)
+        return -ENOMEM;
+    l->groups = grown;
+    l->groups[l->n++] = TAKE_PTR(g);
+    return 0;
+}
+
+static int load_all(Ledger *l)
+{
+    int fd = dup(l->directory);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!directory) {
+        if (fd >= 0)
+            close(fd);
+        return -errno;
+    }
+    while (r >= 0 && (entry = readdir(directory)))
+        if (ledger_file_is_name(entry->d_name))
+            r = load(l, entry->d_name);
+    closedir(directory);
+    return r;
+}
+
+int ledger_new(const char *directory, Ledger **ret)
+{
+    _cleanup_(ledger_freep) Ledger *l = calloc(1, sizeof(Ledger));
+    if (!l)
+        return -ENOMEM;
+
+    l->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (l->directory < 0)
+        return -errno;
+    int r = load_all(l);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(l);
+    return 0;
+}
+
+Ledger *ledger_free(Ledger *l)
+{
+    if (!l)
+        return NULL;
+
+    for (size_t i = 0; i < l->n; i++)
+        ledger_group_free(l->groups[i]);
+    free(l->groups);
+    if (l->directory >= 0)
+        close(l->directory);
+    free(l);
+    return NULL;
+}
+
+const LedgerGroup *ledger_next(const Ledger *l, const LedgerGroup *previous)
+{
+    size_t i = previous ? find_index(l, previous->vm, previous->disk) + 1 : 0;
+
+    return i < l->n ? l->groups[i] : NULL;
+}
+
+const LedgerGroup *ledger_find(const Ledger *l, const char *vm, const char *disk)
+{
+    size_t i = find_index(l, vm, disk);
+
+    return i < l->n ? l->groups[i] : NULL;
+}
+
+const LedgerImage *ledger_find_stale(const Ledger *l, const char *vm, const char *file)
+{
+    _cleanup_(freep) char *key = image_key(file);
+
+    for (size_t i = 0; key && i < l->n; i++) {
+        const LedgerImage *image =
+            same_scope(l->groups[i], vm, key) ? ledger_group_find(l->groups[i], key) : NULL;
+        if (image && (image->state == LEDGER_STALE || image->state == LEDGER_MERGING))
+            return image;
+    }
+    return NULL;
+}
+
+const char *ledger_find_instance(const Ledger *l, const char *instance)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->groups[i]->instance, instance) == 0)
+            return l->groups[i]->vm;
+    return NULL;
+}
+
+const LedgerGroup *ledger_find_keys(const Ledger *l, const char *instance, char *const *keys,
+                                    size_t n_keys)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->groups[i]->instance, instance) == 0 &&
+            drive_keys_meet(l->groups[i]->keys, l->groups[i]->n_keys, keys, n_keys))
+            return l->groups[i];
+    return NULL;
+}
+
+static const LedgerImage *find_active(const LedgerGroup *g)
+{
+    for (size_t i = 0; i < g->n_images; i++)
+        if (g->images[i].state == LEDGER_ACTIVE)
+            return &g->images[i];
+    return NULL;
+}
+
+const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const char *disk,
+                                       const Chain *chain)
+{
+    _cleanup_(freep) char *top = image_key(chain->images[0].file);
+    _cleanup_(freep) char *base = image_key(chain->images[chain->n - 1].file);
+
+    for (size_t i = 0; top && base && i < l->n; i++) {
+        const LedgerGroup *g = l->groups[i];
+        const LedgerImage *image = same_scope(g, vm, base) ? ledger_group_find(g, base) : NULL;
+        const LedgerImage *active = find_active(g);
+
+        if (strcmp(g->vm, vm) == 0 && strcmp(g->disk, disk) == 0)
+            continue;
+        /* The same overlay on record under another name is no other overlay. */
+        if (image && image->state == LEDGER_BASE && active && strcmp(active->file, top) != 0)
+            return g;
+    }
+    return NULL;
+}
+
+/* Stale images of the earlier record that the chain does not hold stay on record. What was merging
+ * and is not in the chain any more has been merged. */
+static int keep_stale(LedgerGroup *g, const LedgerGroup *before)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < before->n_images && kept < LEDGER_STALE_MAX; i++) {
+        const LedgerImage *image = &before->images[i];
+        bool stale = image->state == LEDGER_STALE || image->state == LEDGER_MERGING;
+
+        if (!stale || ledger_group_find(g, image->file))
+            continue;
+        kept++;
+        int r =
+            ledger_group_add(g, image->file, LEDGER_STALE, image->since_usec, image->use_instead);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int make_group(const LedgerGroup *before, const LedgerDisk *disk, const Chain *chain,
+                      LedgerGroup **ret)
+{
+    _cleanup_(ledger_group_freep) LedgerGroup *g =
+        ledger_group_new(disk->vm, disk->disk, disk->instance);
+    if (!g)
+        return -ENOMEM;
+    for (size_t i = 0; i < disk->n_keys; i++) {
+        int k = ledger_group_add_key(g, disk->keys[i]);
+        if (k < 0)
+            return k;
+    }
+
+    for (size_t i = 0; i < chain->n; i++) {
+        _cleanup_(freep) char *key = image_key(chain->images[i].file);
+        const LedgerImage *known = before && key ? ledger_group_find(before, key) : NULL;
+        LedgerState state = i == 0 ? LEDGER_ACTIVE : LEDGER_BASE;
+        bool same = known && known->state == state;
+
+        if (!key)
+            return -ENOMEM;
+        if (ledger_group_find(g, key))
+            continue;
+        int r = ledger_group_add(g, key, state, same ? known->since_usec : now_usec(), NULL);
+        if (r < 0)
+            return r;
+    }
+    if (before) {
+        int r = keep_stale(g, before);
+        if (r < 0)
+            return r;
+        g->ready_job = before->ready_job ? strdup(before->ready_job) : NULL;
+        g->abort_job = before->abort_job ? strdup(before->abort_job) : NULL;
+        r = ledger_group_set_last(g, &before->last);
+        if (r < 0)
+            return r;
+    }
+    *ret = TAKE_PTR(g);
+    return 0;
+}
+
+static bool holds_stale(const Ledger *l, const char *vm, const Chain *chain)
+{
+    for (size_t i = 0; i < chain->n; i++)
+        if (ledger_find_stale(l, vm, chain->images[i].file))
+            return true;
+    return false;
+}
+
+/* What is stale stays so, whoever has the images that are in use now. */
+static void keep_only_stale(Ledger *l, size_t i)
+{
+    _cleanup_(ledger_group_freep) LedgerGroup *g = ledger_group_copy(l->groups[i]);
+    if (!g)
+        return;
+
+    for (size_t k = g->n_images; k-- > 0;)
+        if (g->images[k].state == LEDGER_ACTIVE || g->images[k].state == LEDGER_BASE)
+            ledger_group_remove(g, &g->images[k]);
+    if (g->n_images == 0)
+        drop_at(l, i);
+    else if (replace(l, g) >= 0)
+        TAKE_PTR(g);
+}
+
+/* The overlay has moved here: from a VM that had another name, or a disk that had. */
+static void drop_superseded(Ledger *l, const LedgerGroup *g)
+{
+    const LedgerImage *active = find_active(g);
+
+    for (size_t i = l->n; active && i-- > 0;) {
+        const LedgerGroup *other = l->groups[i];
+        const LedgerImage *theirs = other != g ? find_active(other) : NULL;
+
+        if (theirs && is_absolute(active->file) && strcmp(theirs->file, active->file) == 0 &&
+            strcmp(other->instance, g->instance) != 0 && other->n_images > 1)
+            keep_only_stale(l, i);
+    }
+}
+
+static bool is_same(const LedgerGroup *a, const LedgerGroup *b)
+{
+    _cleanup_(freep) char *x = ledger_group_to_text(a), *y = ledger_group_to_text(b);
+
+    return x && y && strcmp(x, y) == 0;
+}
+
+/* Writes the group unless the record says the same already. Takes it in any case. */
+static int note(Ledger *l, LedgerGroup *group)
+{
+    _cleanup_(ledger_group_freep) LedgerGroup *g = group;
+    const LedgerGroup *before = ledger_find(l, g->vm, g->disk);
+
+    if (before && is_same(before, g))
+        return 0;
+    int r = replace(l, g);
+    if (r >= 0)
+        drop_superseded(l, TAKE_PTR(g));
+    return r;
+}
+
+int ledger_note_chain(Ledger *l, const LedgerDisk *disk, const Chain *chain)
+{
+    const LedgerGroup *before = ledger_find(l, disk->vm, disk->disk);
+    LedgerGroup *g;
+
+    if (chain->n == 0)
+        return 0;
+    if ((!before || strcmp(before->instance, disk->instance) != 0) &&
+        holds_stale(l, disk->vm, chain))
+        return -ESTALE;
+
+    int r = make_group(before, disk, chain, &g);
+    return r < 0 ? r : note(l, g);
+}
+
+/* What lies above the base has been merged into it, or is about to be. */
+static int mark_merged(LedgerGroup *g, const char *base, LedgerState state)
+{
+    for (size_t i = 0; i < g->n_images; i++) {
+        LedgerImage *image = &g->images[i];
+
+        if (strcmp(image->file, base) == 0) {
+            image->state = state == LEDGER_STALE ? LEDGER_ACTIVE : LEDGER_BASE;
+            return 0;
+        }
+        if (image->state == LEDGER_STALE)
+            continue;
+        image->state = state;
+        image->since_usec = now_usec();
+        free(image->use_instead);
+        image->use_instead = strdup(base);
+        if (!image->use_instead)
+            return -ENOMEM;
+    }
+    return -ENOENT;
+}
+
+int ledger_note_pivot(Ledger *l, const char *vm, const char *disk, const char *base_file,
+                      bool merging)
+{
+    const LedgerGroup *before = ledger_find(l, vm, disk);
+    _cleanup_(ledger_group_freep) LedgerGroup *g = before ? ledger_group_copy(before) : NULL;
+    _cleanup_(freep) char *base = image_key(base_file);
+    if (!before)
+        return -ENOENT;
+    if (!g || !base)
+        return -ENOMEM;
+
+    int r = mark_merged(g, base, merging ? LEDGER_MERGING : LEDGER_STALE);
+    return r < 0 ? r : note(l, TAKE_PTR(g));
+}
+
+/* The record with the chain as it is now; without one, the images as they are on record. */
+static int make_ended(const LedgerGroup *before, const LedgerDisk *disk, const Chain *chain,
+                      bool merged, LedgerGroup **ret)
+{
+    _cleanup_(ledger_group_freep) LedgerGroup *marked = before ? ledger_group_copy(before) : NULL;
+
+    if (before && !marked)
+        return -ENOMEM;
+    if (!chain) {
+        *ret = TAKE_PTR(marked);
+        return *ret ? 0 : -ENOENT;
+    }
+    if (marked && merged && chain->n > 0) {
+        _cleanup_(freep) char *base = image_key(chain->images[0].file);
+        int r = base ? mark_merged(marked, base, LEDGER_STALE) : -ENOMEM;
+        if (r == -ENOMEM)
+            return r;
+    }
+    return make_group(marked, disk, chain, ret);
+}
+
+int ledger_note_end(Ledger *l, const LedgerDisk *disk, const Chain *chain, bool merged,
+                    const LedgerJob *last)
+{
+    _cleanup_(ledger_group_freep) LedgerGroup *g = NULL;
+
+    int r = make_ended(ledger_find(l, disk->vm, disk->disk), disk, chain, merged, &g);
+    if (r < 0)
+        return r;
+    r = ledger_group_set_last(g, last);
+    return r < 0 ? r : note(l, TAKE_PTR(g));
+}
+
+typedef enum JobMark {
+    JOB_MARK_READY,
+    JOB_MARK_ABORT,
+} JobMark;
+
+static int note_mark(Ledger *l, const char *vm, const char *disk, JobMark mark, const char *job)
+{
+    const LedgerGroup *before = ledger_find(l, vm, disk);
+    _cleanup_(ledger_group_freep) LedgerGroup *g = before ? ledger_group_copy(before) : NULL;
+    if (!before)
+        return -ENOENT;
+    if (!g)
+        return -ENOMEM;
+
+    char **field = mark == JOB_MARK_READY ? &g->ready_job : &g->abort_job;
+    free(*field);
+    *field = job ? strdup(job) : NULL;
+    return job && !*field ? -ENOMEM : note(l, TAKE_PTR(g));
+}
+
+int ledger_note_ready(Ledger *l, const char *vm, const char *disk, const char *job)
+{
+    return note_mark(l, vm, disk, JOB_MARK_READY, job);
+}
+
+int ledger_note_abort(Ledger *l, const char *vm, const char *disk, const char *job)
+{
+    return note_mark(l, vm, disk, JOB_MARK_ABORT, job);
+}
+
+int ledger_forget(Ledger *l, const char *file)
+{
+    _cleanup_(freep) char *key = image_key(file);
+    bool found = false;
+    if (!key)
+        return -ENOMEM;
+
+    for (size_t i = l->n; i-- > 0;) {
+        _cleanup_(ledger_group_freep) LedgerGroup *g = NULL;
+        int r = 0;
+
+        if (!ledger_group_find(l->groups[i], key))
+            continue;
+        g = ledger_group_copy(l->groups[i]);
+        if (!g)
+            return -ENOMEM;
+        ledger_group_remove(g, ledger_group_find(g, key));
+        found = true;
+        if (g->n_images == 0)
+            drop_at(l, i);
+        else
+            r = replace(l, g);
+        if (r < 0)
+            return r;
+        if (l->n > i && l->groups[i] == g)
+            TAKE_PTR(g);
+    }
+    return found ? 0 : -ENOENT;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vm-disks keeps the disks of one VM in step with what QEMU's graph shows.
+ */
+#pragma once
+
+#include "cleanup.h"
+#include "graph.h"
+#include "observer.h"
+
+typedef struct VmDisks VmDisks;
+
+int vm_disks_new(Vm *vm, VmDisks **ret);
+/* Running jobs finish as lost, each disk is announced as removed where it was announced. */
+VmDisks *vm_disks_free(VmDisks *all);
+
+/* Adds, updates and removes; takes up jobs of ours that are not known yet. 0, -ENOMEM, or
+ * -E2BIG: more than is taken. */
+int vm_disks_update(VmDisks *all, const Graph *g);
+/* Tells each job what QEMU says of it. */
+void vm_disks_handle_jobs(VmDisks *all, const Graph *jobs);
+
+Disk *vm_disks_next(const VmDisks *all, const Disk *previous);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cell.h"
+
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+
+#include "process.h"
+#include "properties.h"
+#include "wait.h"
+
+#define TURN_USEC 1000
+/* While the daemon stands at the point, the guest goes on for so long, or so many writes: what
+ * follows is to find it somewhere else. */
+#define AHEAD_USEC (40 * 1000)
+#define AHEAD_WRITES 12
+
+static const char *const action_words[N_ACTIONS] = {
+    [ACTION_DAEMON] = "stop",    [ACTION_QEMU] = "stop", [ACTION_BOTH] = "stop",
+    [ACTION_ENOSPC] = "ENOSPC+", [ACTION_EIO] = "EIO",   [ACTION_EROFS] = "EROFS+",
+};
+
+static bool is_failure(Action a)
+{
+    return a == ACTION_ENOSPC || a == ACTION_EIO || a == ACTION_EROFS;
+}
+
+typedef struct Run {
+    const Cell *cell;
+    World *world;
+    Caller *caller;
+    bool struck;
+    bool vm_gone;
+} Run;
+
+static void let_guest_run_ahead(World *w)
+{
+    const gint64 end = g_get_monotonic_time() + AHEAD_USEC;
+    const uint32_t aim = guest_acknowledged(w->guest, 0) + AHEAD_WRITES;
+
+    while (guest_acknowledged(w->guest, 0) < aim && g_get_monotonic_time() < end)
+        recorder_turn(w->recorder, TURN_USEC);
+}
+
+/* The daemon stands at the point. */
+static void strike(Run *r)
+{
+    World *w = r->world;
+    const Action action = r->cell->action;
+
+    r->struck = true;
+    let_guest_run_ahead(w);
+    if (action == ACTION_QEMU || action == ACTION_BOTH) {
+        qemu_kill(w->vm);
+        r->vm_gone = true;
+    }
+    if (action == ACTION_QEMU) {
+        daemon_signal(w->rig->daemon, SIGCONT);
+        return;
+    }
+    daemon_kill(w->rig->daemon);
+    recorder_wait_owner(w->recorder, false);
+    world_restart_daemon(w);
+    recorder_wait_owner(w->recorder, true);
+    caller_doubt(r->caller);
+}
+
+/* Where writes of the record fail for ever, the flow may not come to its end: then there is room
+ * again, which the daemon is to see by itself. */
+static bool is_stuck(const Run *r)
+{
+    return is_failure(r->cell->action) && caller_starts(r->caller) > 2;
+}
+
+static void make_room(Run *r)
+{
+    daemon_stop(r->world->rig->daemon);
+    recorder_wait_owner(r->world->recorder, false);
+    world_restart_daemon(r->world);
+    recorder_wait_owner(r->world->recorder, true);
+    caller_doubt(r->caller);
+}
+
+static void run_flow(Run *r)
+{
+    World *w = r->world;
+    const gint64 deadline = wait_deadline();
+    bool room = false;
+
+    while (!r->vm_gone && !caller_turn(r->caller)) {
+        recorder_turn(w->recorder, TURN_USEC);
+        if (!r->struck && daemon_is_stopped(w->rig->daemon))
+            strike(r);
+        if (!room && is_stuck(r)) {
+            room = true;
+            qmp_client_do(qemu_monitor(w->vm), "stop", NULL);
+            world_check_nothing_lost(w);
+            qmp_client_do(qemu_monitor(w->vm), "cont", NULL);
+            make_room(r);
+        }
+        if (g_get_monotonic_time() > deadline)
+            g_error("Waited too long: the job comes to its result");
+    }
+}
+
+typedef struct Ends {
+    unsigned n, most; /* JobFinished in all; of the job that has most of them */
+    char *result;     /* of the last */
+} Ends;
+
+static Ends count_ends(Run *r)
+{
+    g_autoptr(GHashTable) counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    Recorder *recorder = r->world->recorder;
+    Ends ends = {.result = NULL};
+    int position = -1;
+
+    while ((position = recorder_find(recorder, (unsigned)(position + 1),
+                                     (Sought){.path = r->world->disk,
+                                              .interface = DISK_INTERFACE,
+                                              .member = "JobFinished"})) >= 0) {
+        const char *job, *type, *result;
+        unsigned n;
+
+        recorder_read(recorder, (unsigned)position, "sss", &job, &type, &result);
+        n = GPOINTER_TO_UINT(g_hash_table_lookup(counts, job)) + 1;
+        g_hash_table_replace(counts, g_strdup(job), GUINT_TO_POINTER(n));
+        ends.n++;
+        ends.most = MAX(ends.most, n);
+        g_free(ends.result);
+        ends.result = g_strdup(result);
+        g_print("JobFinished %s %s\n", job, result);
+    }
+    return ends;
+}
+
+static bool has_shown_job(const Run *r)
+{
+    return caller_has_job(r->caller) || recorder_find(r->world->recorder, 0,
+                                                      (Sought){.member = "InterfacesAdded",
+                                                               .object = r->world->disk,
+                                                               .part = JOB_INTERFACE}) >= 0;
+}
+
+/* QEMU is dead; the daemon has seen that, or was killed as well. */
+static Outcome check_dead(Run *r)
+{
+    World *w = r->world;
+    g_autofree char *vm = rig_vm_path(WORLD_VM);
+    Ends ends;
+
+    rig_wait_gone(w->rig, vm, VM_INTERFACE);
+    recorder_settle(w->recorder);
+    world_check_nothing_lost(w);
+    ends = count_ends(r);
+    g_free(ends.result);
+    world_check_boots(w);
+    if (ends.most > 1)
+        return OUTCOME_TWICE;
+    /* Where the daemon died with it, there is nobody left who could say anything. */
+    if (r->cell->action == ACTION_QEMU && has_shown_job(r) && ends.n == 0)
+        return OUTCOME_NEVER;
+    return OUTCOME_OK;
+}
+
+/* The job has come to its result; the guest lives. */
+static Outcome check_living(Run *r)
+{
+    World *w = r->world;
+    const Flow *flow = r->cell->flow;
+    g_autofree char *boot = NULL, *active = NULL, *last = NULL;
+    Ends ends;
+
+    guest_wait_more(w->guest, 0, 5);
+    recorder_settle(w->recorder);
+    qmp_client_do(qemu_monitor(w->vm), "stop", NULL);
+    boot = world_boot_image(w);
+    active = qemu_active_file(w->vm, "d0");
+    g_assert_cmpstr(boot, ==, active);
+    world_check_nothing_lost(w);
+
+    daemon_kill(w->rig->daemon);
+    recorder_wait_owner(w->recorder, false);
+    world_restart_daemon(w);
+    recorder_wait_owner(w->recorder, true);
+    g_free(rig_wait_disk(w->rig, WORLD_VM, WORLD_DISK));
+    last = property_last_job(w->recorder, w->disk, "result");
+    /* What could not be written is not there; anything else may not be there either. */
+    if (last || !is_failure(r->cell->action))
+        g_assert_cmpstr(last, ==, flow->result);
+    recorder_settle(w->recorder);
+
+    ends = count_ends(r);
+    if (ends.n > 0)
+        g_assert_cmpstr(ends.result, ==, flow->result);
+    g_free(ends.result);
+    /* A job that a failing record made fail is followed by another; a kill makes none fail. */
+    if (!is_failure(r->cell->action))
+        g_assert_cmpuint(ends.n, <=, MAX(1, ends.most));
+    return ends.n == 0 ? OUTCOME_NEVER : ends.most > 1 ? OUTCOME_TWICE : OUTCOME_OK;
+}
+
+Outcome cell_run(const Cell *c)
+{
+    g_autofree char *fault = g_strdup_printf("%s:%s:%u:%s", c->point, c->after ? "after" : "before",
+                                             c->nth, action_words[c->action]);
+    g_autoptr(World) w = world_new(c->template, fault, /* log= */ NULL, c->redial);
+    g_autoptr(Caller) caller = caller_new(w->recorder, w->disk, c->flow);
+    Run run = {.cell = c, .world = w, .caller = caller, .struck = is_failure(c->action)};
+
+    g_print("%s\n", fault);
+    run_flow(&run);
+    if (!run.struck && !daemon_is_stopped(w->rig->daemon)) {
+        daemon_kill(w->rig->daemon); /* before it comes to the point yet */
+        return OUTCOME_MISSED;
+    }
+    if (!run.struck)
+        strike(&run); /* passed after the end */
+    return run.vm_gone ? check_dead(&run) : check_living(&run);
+}
+
+char **cell_record(const Template *t, const Flow *flow)
+{
+    g_autofree char *log = g_build_filename(t->dir, "points", NULL);
+    g_autofree char *text = NULL;
+    g_autoptr(World) w = world_new(t, /* fault= */ NULL, log, /* redial= */ false);
+    g_autoptr(Caller) caller = caller_new(w->recorder, w->disk, flow);
+    const Cell cell = {.flow = flow};
+    Run run = {.cell = &cell, .world = w, .caller = caller, .struck = true};
+    g_autoptr(GError) error = NULL;
+    char **points;
+
+    run_flow(&run);
+    recorder_settle(w->recorder);
+    g_file_get_contents(log, &text, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(check_living(&run), ==, OUTCOME_OK);
+    g_unlink(log);
+    points = g_strsplit(g_strchomp(text), "\n", -1);
+    return points;
+}

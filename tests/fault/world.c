@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "world.h"
+
+#include <string.h>
+
+#include "image.h"
+#include "process.h"
+#include "properties.h"
+#include "wait.h"
+
+#define SIZE (32 * IMAGE_MIB)
+/* Each slot has a cluster of its own: what a commit must not lose is metadata as well. */
+#define GUEST_OPTIONS                                                                              \
+    {                                                                                              \
+        .slots = 64, .shift = 7, .read_back = true                                                 \
+    }
+/* Each slot has been written before the state is taken. */
+#define WRITES_BEFORE 80
+
+static char *image_name(const char *dir, unsigned index)
+{
+    return g_strdup_printf("%s/image.%u", dir, index);
+}
+
+/* The same for every life of the VM: its state is moved from one to the next. */
+static void add_guest(Qemu *vm, const char *dir, const char *top)
+{
+    qemu_option(vm, "-drive", "if=none,id=d0,cache=writethrough,format=qcow2,file=%s", top);
+    qemu_option(vm, "-device", "virtio-blk-pci,drive=d0,id=" WORLD_DISK ",bootindex=1");
+    qemu_option(vm, "-drive", "file=%s/guest.boot,format=raw,if=none,id=boot", dir);
+    qemu_option(vm, "-device", "ide-hd,drive=boot,bus=ide.0,bootindex=0");
+    qemu_option(vm, "-chardev", "file,id=serial,path=%s/guest.serial,append=on", dir);
+    qemu_option(vm, "-serial", "chardev:serial");
+}
+
+static bool is_moved(gpointer data)
+{
+    json_object *answer = qmp_client_command(data, "query-migrate", NULL), *status;
+    const bool moved = json_object_object_get_ex(answer, "status", &status) &&
+                       strcmp(json_object_get_string(status), "completed") == 0;
+
+    json_object_put(answer);
+    return moved;
+}
+
+static void save_state(const Template *t, Qemu *vm)
+{
+    qmp_client_do(qemu_monitor(vm), "migrate", "{'uri': 'exec:cat > %s/state.vm'}", t->dir);
+    wait_until("the state of the VM is saved", is_moved, qemu_monitor(vm));
+    qemu_quit(vm);
+}
+
+Template *template_new(unsigned depth)
+{
+    g_autoptr(Qemu) vm = qemu_new(QEMU_SYSTEM, /* socket= */ NULL, WORLD_VM);
+    g_autoptr(Guest) guest = NULL;
+    Template *t = g_new0(Template, 1);
+
+    t->depth = depth;
+    t->dir = g_strdup("/dev/shm/vmdisk-fault-XXXXXX");
+    g_assert_nonnull(g_mkdtemp(t->dir));
+    /* Backing files are named without a directory: the chain is copied as a whole. */
+    for (unsigned i = 0; i < depth; i++) {
+        g_autofree char *name = g_strdup_printf("image.%u", i);
+        g_autofree char *below = i > 0 ? g_strdup_printf("image.%u", i - 1) : NULL;
+
+        g_free(below ? image_overlay(t->dir, name, below, "qcow2", SIZE)
+                     : image_create(t->dir, name, "qcow2", SIZE));
+    }
+    g_autofree char *top = image_name(t->dir, depth - 1);
+    guest = guest_new(t->dir, "guest", &(GuestOptions)GUEST_OPTIONS);
+    add_guest(vm, t->dir, top);
+    qemu_start(vm);
+    guest_wait(guest, 0, WRITES_BEFORE);
+    save_state(t, vm);
+    return t;
+}
+
+void template_free(Template *t)
+{
+    if (!t)
+        return;
+    g_free(process_run("rm", "-rf", "--", t->dir, NULL));
+    g_free(t->dir);
+    g_free(t);
+}
+
+static void copy_template(const World *w)
+{
+    g_autofree char *command =
+        g_strdup_printf("cd %s && cp --sparse=auto -- image.* guest.serial state.vm %s/",
+                        w->template->dir, w->rig->dir);
+
+    g_free(process_run("sh", "-c", command, NULL));
+}
+
+static void start_vm(World *w)
+{
+    const char *dir = w->rig->dir;
+
+    w->vm = rig_qemu(w->rig, QEMU_SYSTEM, WORLD_VM);
+    add_guest(w->vm, dir, w->top);
+    qemu_option(w->vm, "-incoming", "exec:cat %s/state.vm", dir);
+    qemu_start(w->vm);
+}
+
+World *world_new(const Template *t, const char *fault, const char *log, bool redial)
+{
+    World *w = g_new0(World, 1);
+
+    w->template = t;
+    w->rig = rig_new_without_daemon();
+    w->recorder = w->rig->recorder;
+    w->top = image_name(w->rig->dir, t->depth - 1);
+    w->disk = rig_disk_path(WORLD_VM, WORLD_DISK);
+    copy_template(w);
+    w->guest = guest_new(w->rig->dir, "guest", &(GuestOptions)GUEST_OPTIONS);
+
+    daemon_set_environment(w->rig->daemon, "LD_PRELOAD", g_getenv("VMDISK_FAULT_PRELOAD"));
+    daemon_set_environment(w->rig->daemon, "VMDISK_FAULT", fault);
+    daemon_set_environment(w->rig->daemon, "VMDISK_FAULT_LOG", log);
+    if (!redial)
+        daemon_use_store(w->rig->daemon);
+    daemon_start(w->rig->daemon);
+    rig_wait_daemon(w->rig);
+    start_vm(w);
+    return w;
+}
+
+void world_free(World *w)
+{
+    if (!w)
+        return;
+    qemu_free(w->vm);
+    guest_free(w->guest);
+    rig_free(w->rig);
+    g_free(w->top);
+    g_free(w->disk);
+    g_free(w);
+}
+
+void world_restart_daemon(World *w)
+{
+    daemon_set_environment(w->rig->daemon, "VMDISK_FAULT", NULL);
+    daemon_set_environment(w->rig->daemon, "VMDISK_FAULT_LOG", NULL);
+    daemon_start(w->rig->daemon);
+}
+
+typedef struct Image {
+    const char *disk, *image, *state;
+} Image;
+
+/* One image of ListImages; m stands in the outer array. */
+static bool read_image(sd_bus_message *m, Image *ret)
+{
+    const char *key;
+
+    *ret = (Image){"", "", ""};
+    if (sd_bus_message_enter_container(m, 'a', "{sv}") <= 0)
+        return false;
+    while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
+        g_assert_cmpint(sd_bus_message_read(m, "s", &key), >, 0);
+        const char **field = strcmp(key, "disk") == 0    ? &ret->disk
+                             : strcmp(key, "image") == 0 ? &ret->image
+                             : strcmp(key, "state") == 0 ? &ret->state
+                                                         : NULL;
+        if (field)
+            g_assert_cmpint(sd_bus_message_read(m, "v", "s", field), >, 0);
+        else
+            sd_bus_message_skip(m, "v");
+        sd_bus_message_exit_container(m);
+    }
+    sd_bus_message_exit_container(m);
+    return true;
+}
+
+char *world_boot_image(World *w)
+{
+    const unsigned reply =
+        recorder_call(w->recorder, SERVICE_PATH, MANAGER_INTERFACE, "ListImages", NULL);
+    sd_bus_message *m = recorder_at(w->recorder, reply)->message;
+    const char *active = NULL;
+    bool any = false;
+    Image image;
+
+    g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "a{sv}"), >=, 0);
+    while (read_image(m, &image)) {
+        if (strcmp(image.disk, WORLD_DISK) != 0)
+            continue;
+        any = true;
+        if (strcmp(image.state, "active") != 0)
+            continue;
+        g_assert_null(active);
+        active = image.image;
+    }
+    if (any && !active)
+        g_error("Images are on record, but none to boot");
+    return g_strdup(active ? active : w->top);
+}
+
+void world_check_nothing_lost(World *w)
+{
+    g_autofree char *file = world_boot_image(w);
+
+    guest_check_nothing_lost(w->guest, 0, file, "qcow2");
+}
+
+void world_check_boots(World *w)
+{
+    g_autofree char *file = world_boot_image(w);
+    g_autoptr(Qemu) vm = rig_qemu(w->rig, QEMU_SYSTEM, WORLD_VM);
+    g_autofree char *disk = NULL;
+    sd_bus_message *m;
+    unsigned reply;
+
+    qemu_option(vm, "-drive", "if=none,id=d0,format=qcow2,file=%s", file);
+    qemu_option(vm, "-device", "virtio-blk-pci,drive=d0,id=" WORLD_DISK);
+    g_ptr_array_add(qemu_arguments(vm), g_strdup("-S"));
+    qemu_start(vm);
+    disk = rig_wait_disk(w->rig, WORLD_VM, WORLD_DISK);
+    reply = recorder_call(w->recorder, disk, "org.freedesktop.DBus.Properties", "Get", "ss",
+                          DISK_INTERFACE, "Warnings");
+    m = recorder_at(w->recorder, reply)->message;
+    g_assert_cmpint(sd_bus_message_enter_container(m, 'v', "as"), >=, 0);
+    g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "s"), >=, 0);
+    if (sd_bus_message_at_end(m, /* complete= */ 0) == 0)
+        g_error("VM started from '%s', which is on record as the image to boot: it is warned of",
+                file);
+    qemu_kill(vm);
+    rig_wait_gone(w->rig, disk, DISK_INTERFACE);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A scripted QEMU that has disks, exports and jobs. It answers what it is asked about them from its
+ * state; what is to be done to them waits for the test, see qmp-peer.h. Closing nodes, flushing
+ * them and setting them read-only succeeds by itself.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "qmp-peer.h"
+
+typedef struct FakeVm FakeVm;
+
+/* name: QEMU's -name; NULL for a storage daemon, which has none. */
+FakeVm *fake_vm_new(sd_event *event, const char *name);
+void fake_vm_free(FakeVm *f);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FakeVm, fake_vm_free)
+
+QmpPeer *fake_vm_peer(const FakeVm *f);
+/* Answers a question that was let wait, from the state of now; from here on it waits no more. */
+void fake_vm_answer(FakeVm *f, const QmpPeerCommand *question);
+
+/* The disk on the device with that id. nodes: its chain, active one first, separated by a space; ""
+ * without a medium; NULL unplugs it. All but the active image are read-only. */
+void fake_vm_set_disk(FakeVm *f, const char *id, const char *nodes);
+/* A chain that no device uses, known by that name to the test alone. */
+void fake_vm_set_chain(FakeVm *f, const char *id, const char *nodes);
+void fake_vm_set_writable(FakeVm *f, const char *node);
+/* The node of an image's file, which is left out else. */
+void fake_vm_set_file(FakeVm *f, const char *node, const char *file);
+/* An export; node NULL takes it away. */
+void fake_vm_set_export(FakeVm *f, const char *id, const char *node);
+
+/* A job as block-commit asks for it, in that state. The test replies by itself. */
+void fake_vm_add_job(FakeVm *f, const QmpPeerCommand *block_commit, const char *status);
+/* A job as somebody else has started it. */
+void fake_vm_set_job(FakeVm *f, const char *id, const char *status, bool auto_finalize);
+/* The node that the job added last works on. */
+void fake_vm_set_job_node(FakeVm *f, const char *node);
+/* The job that was added last, without an event: its state, NULL for none any more. */
+void fake_vm_set_status(FakeVm *f, const char *status);
+void fake_vm_set_error(FakeVm *f, const char *error);
+/* The same with the event. */
+void fake_vm_move(FakeVm *f, const char *status);
+const char *fake_vm_job_id(const FakeVm *f);

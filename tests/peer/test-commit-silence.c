@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A QEMU that does not answer in time: the caller is told, nothing is taken for done or for undone,
+ * and what QEMU does later is seen.
+ */
+#include <glib.h>
+#include <stdbool.h>
+
+#include "commit.h"
+#include "event-wait.h"
+#include "lapse.h"
+#include "play.h"
+
+/* QEMU has had the command, and time to answer: the caller is told. */
+static void let_time_out(Play *p)
+{
+    lapse_end();
+    domain_check_answer(p->domain, p->request, REFUSAL_TIMED_OUT);
+    g_assert_cmpstr(vm_state(disk_vm(p->disk)), ==, "unresponsive");
+}
+
+/* The answer comes after all, and is nobody's any more. */
+static void answer_late(Play *p, const QmpPeerCommand *c)
+{
+    qmp_peer_reply(p->peer, c, "{}");
+    event_wait_idle(p->domain->event);
+    g_assert_cmpstr(vm_state(disk_vm(p->disk)), ==, "running");
+}
+
+static void test_start_takes_place_later(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c, *question;
+
+    lapse_begin();
+    c = play_ask_commit(p, true);
+    qmp_peer_let_wait(p->peer, "query-jobs");
+    let_time_out(p);
+    domain_check_news(p->domain, "vm-changed web1 unresponsive");
+    question = qmp_peer_expect(p->peer, "query-jobs");
+    fake_vm_add_job(p->vm, c, "running");
+    fake_vm_answer(p->vm, question);
+    domain_wait(p->domain, "job-started");
+    answer_late(p, c);
+    fake_vm_move(p->vm, "ready");
+    domain_wait(p->domain, "job-ready");
+    domain_check_news(p->domain, "vm-changed web1 running, job-started vda, "
+                                 "job-changed vda ready, job-ready vda");
+}
+
+static void test_start_does_not_take_place(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    lapse_begin();
+    c = play_ask_commit(p, true);
+    let_time_out(p);
+    domain_check_news(p->domain, "vm-changed web1 unresponsive");
+    domain_check_answer(p->domain, domain_commit(p->domain, p->disk, true), REFUSAL_JOB_EXISTS);
+    event_wait_idle(p->domain->event);
+    qmp_peer_reply_error(p->peer, c, "GenericError", "too late");
+    domain_wait(p->domain, "vm-changed web1 running");
+    domain_check_news(p->domain, "vm-changed web1 running");
+    g_assert_null(disk_job(p->disk));
+    play_start_ready(p);
+}
+
+static void test_nothing_is_started_unseen(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    lapse_begin();
+    qmp_peer_let_wait(p->peer, "query-block");
+    p->request = domain_commit(p->domain, p->disk, true);
+    (void)qmp_peer_expect(p->peer, "query-block");
+    let_time_out(p);
+    g_assert_null(disk_job(p->disk));
+    g_assert_cmpuint(qmp_peer_count(p->peer, "block-commit"), ==, 0);
+}
+
+/* What was sent cannot be taken back: it counts as accepted. */
+static void test_pivot(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    lapse_begin();
+    c = play_ask_pivot(p);
+    let_time_out(p);
+    g_assert_cmpint(disk_job_state(p->disk), ==, JOB_STATE_PIVOTING);
+    domain_check_answer(p->domain, domain_abort(p->domain, p->disk), REFUSAL_NOT_READY);
+
+    answer_late(p, c);
+    fake_vm_move(p->vm, "pending");
+    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), "base"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
+    g_assert_cmpuint(domain_count(p->domain, "job-finished"), ==, 1);
+}
+
+static void test_abort(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    lapse_begin();
+    c = play_ask_abort(p);
+    let_time_out(p);
+    g_assert_cmpint(disk_job_state(p->disk), ==, JOB_STATE_ABORTING);
+    answer_late(p, c);
+    fake_vm_move(p->vm, "pending");
+    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), PLAY_CHAIN));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda kept"), ==, 1);
+}
+
+/* The reading before a pivot: nothing was sent that could end the job. */
+static void test_pivot_before_it_is_sent(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *question;
+
+    play_start_ready(p);
+    lapse_begin();
+    qmp_peer_let_wait(p->peer, "query-block");
+    p->request = domain_pivot(p->domain, p->disk);
+    question = qmp_peer_expect(p->peer, "query-block");
+    let_time_out(p);
+    g_assert_cmpint(disk_job_state(p->disk), ==, JOB_STATE_READY);
+    fake_vm_answer(p->vm, question);
+    play_dismiss(p, play_conclude(p, play_hold(p, play_ask_pivot(p)), "base"));
+    g_assert_cmpuint(qmp_peer_count(p->peer, "job-complete"), ==, 1);
+}
+
+static void test_speed(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    lapse_begin();
+    p->request = domain_request(p->domain);
+    commit_set_speed(disk_job(p->disk), 1, domain_done, p->request);
+    c = qmp_peer_expect(p->peer, "block-job-set-speed");
+    let_time_out(p);
+    g_assert_cmpuint(commit_speed(disk_job(p->disk)), ==, 0);
+    answer_late(p, c);
+    g_assert_cmpint(disk_job_state(p->disk), ==, JOB_STATE_READY);
+}
+
+/* Guest I/O stands still: it is asked for again. */
+static void test_finalize(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    c = play_ask_pivot(p);
+    qmp_peer_reply(p->peer, c, "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    lapse_begin();
+    fake_vm_move(p->vm, "pending");
+    (void)qmp_peer_expect(p->peer, "job-finalize");
+    lapse_end();
+    c = qmp_peer_expect(p->peer, "job-finalize");
+    play_dismiss(p, play_conclude(p, c, "base"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
+    g_assert_cmpuint(domain_count(p->domain, "job-finished"), ==, 1);
+}
+
+/* What a pivot came to is read until it is known. */
+static void test_settling(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    c = play_hold(p, play_ask_pivot(p));
+    fake_vm_set_disk(p->vm, "vda", "base");
+    qmp_peer_let_wait(p->peer, "query-block");
+    lapse_begin();
+    fake_vm_move(p->vm, "concluded");
+    qmp_peer_reply(p->peer, c, "{}");
+    (void)qmp_peer_expect(p->peer, "query-block");
+    lapse_end();
+    domain_wait(p->domain, "vm-changed web1 unresponsive");
+    g_assert_cmpuint(domain_count(p->domain, "job-finished"), ==, 0);
+    fake_vm_answer(p->vm, qmp_peer_expect(p->peer, "query-block"));
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
+}
+
+/* The answer of a caller who asked at the barrier of a lost minute. */
+static void test_barrier(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    c = play_ask_pivot(p);
+    qmp_peer_let_wait(p->peer, "query-block-exports");
+    qmp_peer_reply(p->peer, c, "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    lapse_begin();
+    fake_vm_move(p->vm, "pending");
+    (void)qmp_peer_expect(p->peer, "query-block-exports");
+    lapse_end();
+    /* Whether an export is there cannot be known: the guest stays on the overlay. */
+    c = qmp_peer_expect(p->peer, "job-cancel");
+    fake_vm_set_export(p->vm, "none", NULL);
+    fake_vm_set_error(p->vm, "Operation canceled");
+    fake_vm_move(p->vm, "concluded");
+    qmp_peer_reply(p->peer, c, "{}");
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda failed"), ==, 1);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "job-finalize"), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/commit-silence/start-takes-place-later", test_start_takes_place_later);
+    g_test_add_func("/commit-silence/start-does-not-take-place", test_start_does_not_take_place);
+    g_test_add_func("/commit-silence/nothing-is-started-unseen", test_nothing_is_started_unseen);
+    g_test_add_func("/commit-silence/pivot", test_pivot);
+    g_test_add_func("/commit-silence/abort", test_abort);
+    g_test_add_func("/commit-silence/pivot-before-it-is-sent", test_pivot_before_it_is_sent);
+    g_test_add_func("/commit-silence/speed", test_speed);
+    g_test_add_func("/commit-silence/finalize-is-repeated", test_finalize);
+    g_test_add_func("/commit-silence/settling-is-repeated", test_settling);
+    g_test_add_func("/commit-silence/barrier", test_barrier);
+    return g_test_run();
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A peer that says nothing, with the deadlines as they are: these tests take their time.
+ */
+#include <errno.h>
+
+#include "qmp-fixture.h"
+
+/* A monitor that serves another client says nothing. */
+static void test_silence(QmpFixture *f, gconstpointer data)
+{
+    gint64 begin = g_get_monotonic_time();
+
+    qmp_fixture_start(f, QMP_START_GREETING);
+    qmp_fixture_expect_closed(f, -ETIMEDOUT);
+    g_assert_cmpint(g_get_monotonic_time() - begin, >=, QMP_GREETING_USEC);
+    g_assert_true(qmp_peer_is_alone(f->peer));
+}
+
+/* It has greeted, it is a QEMU; but one that answers no command is of no use. */
+static void test_capabilities_unanswered(QmpFixture *f, gconstpointer data)
+{
+    qmp_peer_keep_silent(f->peer, "qmp_capabilities");
+    qmp_fixture_start(f, QMP_START_GREETING);
+    qmp_peer_greet(f->peer);
+    qmp_fixture_expect_closed(f, -ETIMEDOUT);
+    g_assert_cmpuint(f->greeted, ==, 0);
+}
+
+static bool is_asked_again(gpointer data)
+{
+    const QmpFixture *f = data;
+
+    return qmp_peer_count(f->peer, "query-version") == 2;
+}
+
+/* A QEMU that was there before the restart is not given up because it is slow. */
+static void test_resumed_slow(QmpFixture *f, gconstpointer data)
+{
+    qmp_peer_keep_silent(f->peer, "query-version");
+    qmp_fixture_start(f, QMP_START_RESUMED);
+    event_wait_until(f->event, "the second question", is_asked_again, f);
+    g_assert_cmpuint(f->greeted, ==, 0);
+    g_assert_cmpuint(f->closed, ==, 0);
+}
+
+static void add(const char *path, void (*test)(QmpFixture *, gconstpointer))
+{
+    g_test_add(path, QmpFixture, NULL, qmp_fixture_set_up, test, qmp_fixture_tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("/qmp-silence/no-greeting", test_silence);
+    add("/qmp-silence/no-answer-to-capabilities", test_capabilities_unanswered);
+    add("/qmp-silence/resumed-is-asked-again", test_resumed_slow);
+    return g_test_run();
+}

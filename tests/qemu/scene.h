@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What most tests on a real QEMU begin with: the VM "web1" with the disk "vda" on a chain of
+ * images, on which the 512-byte guest writes without pause.
+ */
+#pragma once
+
+#include "guest.h"
+#include "image.h"
+#include "properties.h"
+#include "rig.h"
+
+/* Data that is in the active image before the start, beyond what the guest writes: what a commit
+ * has to copy. */
+#define SCENE_DATA_BYTE 0xa5
+#define SCENE_DATA_OFFSET (16 * IMAGE_MIB)
+#define SCENE_DATA_LENGTH (32 * IMAGE_MIB)
+#define SCENE_SIZE (64 * IMAGE_MIB)
+
+typedef struct Scene Scene;
+
+typedef struct SceneOptions {
+    const char *base_format; /* NULL: "qcow2" */
+    unsigned depth;          /* images in the chain; 0: 2 */
+    uint64_t base_size;      /* 0: SCENE_SIZE, which the images above always have */
+    bool slow_base;     /* the base takes 1 MiB/s until scene_release(): no commit ends before */
+    bool blockdev;      /* -blockdev with node names "node0" (base) and up, instead of -drive */
+    bool full_base;     /* the same, and each write to the base fails for want of space */
+    bool base_writable; /* with blockdev: the base is open read-write from the start */
+    bool no_guest;      /* the machine does not start (-S) and has no boot disk */
+    GuestOptions guest;
+    void (*prepare)(const Scene *s); /* more data for the images, before the start; NULL */
+} SceneOptions;
+
+struct Scene {
+    Rig *rig;
+    Recorder *recorder; /* that of the rig */
+    Qemu *vm;
+    Guest *guest;
+    char **chain; /* chain[0] is the base */
+    unsigned depth;
+    const char *base_format;
+    char *disk; /* object path */
+};
+
+/* options may be NULL. The guest has written, and the disk is on the bus. */
+Scene *scene_new(const SceneOptions *options);
+void scene_free(Scene *s);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Scene, scene_free)
+
+const char *scene_base(const Scene *s);
+const char *scene_top(const Scene *s);
+/* Format of chain[index]. */
+const char *scene_format(const Scene *s, unsigned index);
+
+/* Writes the byte to the disk past the guest, as the guest would. */
+void scene_write(Scene *s, uint8_t byte, uint64_t offset, uint64_t length);
+/* Takes an external snapshot; the new overlay is the active image. Not with blockdev. The file's
+ * name, which the caller frees. */
+char *scene_snapshot(Scene *s, const char *name);
+/* Lifts the limit of a slow base. */
+void scene_release(Scene *s);
+/* Disk.Commit(active); returns the position from which the job's signals are to be sought. */
+unsigned scene_commit(Scene *s, bool active);
+/* Waits for the signal from that position on; its position. */
+unsigned scene_wait_ready(Scene *s, unsigned from);
+/* Waits for the end, which has to have that result (and, unless it is "failed", no error). */
+unsigned scene_wait_finished(Scene *s, unsigned from, const char *result);
+/* Commit(true), until it is ready. */
+unsigned scene_commit_until_ready(Scene *s);
+void scene_pivot(Scene *s);
+void scene_abort(Scene *s);
+/* Until the service has seen a change that QEMU announces with no event: a chain of that depth. */
+void scene_wait_depth(Scene *s, unsigned depth);
+/* Disk.ChainDepth, and the file of the active image as QEMU has it. */
+void scene_check_active(Scene *s, unsigned depth, const char *file);

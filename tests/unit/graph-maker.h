@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Graphs by hand, written as text. One thing a line, words separated by one space, "-" for an empty
+ * word:
+ *
+ *     node NAME DRIVER [ro]      DRIVER "?": query-named-block-nodes did not know the node
+ *     backend NAME
+ *     job NAME
+ *     edge PARENT NAME CHILD
+ *     device DRIVE QDEV NODE
+ *     export ID NODE
+ *
+ * The file of a node is "/NAME", its size 1 MiB. Numbers of vertices are in no order.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "graph.h"
+
+Graph *make_graph(const char *text);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Graph, graph_free)
