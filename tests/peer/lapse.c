@@ -6,7 +6,7 @@
 #include "qmp.h"
 
 /* More than the longest time-out. */
-#define LAPSE_SEC ((time_t)(2 * QMP_DRAIN_USEC / QMP_USEC_PER_SEC))
+#define LAPSE_SEC ((time_t)(QMP_DRAIN_USEC / QMP_USEC_PER_SEC + 1))
 
 static time_t behind;
 
@@ -18,7 +18,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
     int r = __real_clock_gettime(clock, ret);
 
     if (clock == CLOCK_MONOTONIC)
-        ret->tv_sec -= behind;
+        /* A machine that has just booted has no earlier time: there the rest is waited for. */
+        ret->tv_sec = ret->tv_sec > behind ? ret->tv_sec - behind : 0;
     return r;
 }
 
