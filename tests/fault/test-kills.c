@@ -6,6 +6,7 @@
  *   VMDISK_TEST_KILLS: how often, 300 if not set. G_TEST's --seed repeats a run.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "caller.h"
 #include "image.h"
@@ -23,6 +24,7 @@ typedef struct Storm {
     World *world;
     Caller *caller;
     unsigned kills, cycles;
+    char *overlay;  /* the newest */
     gint64 kill_at; /* CLOCK_MONOTONIC */
     uint32_t acknowledged;
     gint64 written_at, stall;
@@ -54,10 +56,10 @@ static void kill_daemon(Storm *s)
 /* A new overlay; those of earlier cycles are out of use. */
 static void snapshot(Storm *s)
 {
-    g_autofree char *file = g_strdup_printf("%s/overlay.%u", s->world->rig->dir, s->cycles);
-
+    g_free(s->overlay);
+    s->overlay = g_strdup_printf("%s/overlay.%u", s->world->rig->dir, s->cycles);
     qmp_client_do(qemu_monitor(s->world->vm), "blockdev-snapshot-sync",
-                  "{'device': 'd0', 'snapshot-file': '%s', 'format': 'qcow2'}", file);
+                  "{'device': 'd0', 'snapshot-file': '%s', 'format': 'qcow2'}", s->overlay);
 }
 
 static void turn(Storm *s)
@@ -73,18 +75,26 @@ static void turn(Storm *s)
     }
 }
 
+/* QEMU announces nobody's snapshots: the daemon looks for them once a second. */
+static bool is_on_record(gpointer data)
+{
+    const Storm *s = data;
+    g_autofree char *boot = world_boot_image(s->world);
+
+    return strcmp(boot, s->overlay) == 0;
+}
+
 static void check_end(Storm *s)
 {
     World *w = s->world;
-    g_autofree char *boot = NULL;
 
     recorder_wait_owner(w->recorder, true);
     g_free(rig_wait_disk(w->rig, WORLD_VM, WORLD_DISK));
+    wait_until("the last snapshot is on record", is_on_record, s);
     guest_wait_more(w->guest, 0, 10);
-    boot = world_boot_image(w);
     qemu_kill(w->vm);
-    guest_check_nothing_lost(w->guest, 0, boot, "qcow2");
-    image_check_clean(boot);
+    guest_check_nothing_lost(w->guest, 0, s->overlay, "qcow2");
+    image_check_clean(s->overlay);
 }
 
 static void test_kills(void)
@@ -105,6 +115,7 @@ static void test_kills(void)
     for (const unsigned cycles = s.cycles; s.cycles == cycles;)
         turn(&s);
     check_end(&s);
+    g_free(s.overlay);
     g_test_message("%u kills in %.1f s, %u snapshots merged, %u writes; longest stall of the guest "
                    "%.0f ms",
                    s.kills, (double)(g_get_monotonic_time() - begin) / G_USEC_PER_SEC, s.cycles,
