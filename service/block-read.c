@@ -174,7 +174,8 @@ static int parse_node(Graph *g, json_object *o)
         return r;
     if (!v->file)
         return -EBADMSG;
-    r = dup_text_or_none(o, "backing_file", &v->backing_file);
+    /* The node's own backing_file is what QEMU has made of it. */
+    r = dup_text_or_none(image, "backing-filename", &v->backing_file);
     if (r < 0)
         return r;
     return dup_string(o, "drv", &v->driver);

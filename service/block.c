@@ -36,6 +36,9 @@ int block_commit(Qmp *q, const BlockCommit *c, QmpReplyFunc callback, void *user
     json_object_object_add(args, "base-node", json_object_new_string(c->base));
     if (c->speed > 0)
         json_object_object_add(args, "speed", json_object_new_int64((int64_t)c->speed));
+    json_object_object_add(args, "on-error", json_object_new_string(c->on_error));
+    if (c->backing_file)
+        json_object_object_add(args, "backing-file", json_object_new_string(c->backing_file));
     json_object_object_add(args, "auto-finalize", json_object_new_boolean(c->auto_finalize));
     json_object_object_add(args, "auto-dismiss", json_object_new_boolean(false));
     return qmp_call(q, "block-commit", args, QMP_DRAIN_USEC, callback, userdata);

@@ -42,10 +42,12 @@ int block_read_state(Qmp *q, BlockIdentityFunc callback, void *userdata);
 
 typedef struct BlockCommit {
     const char *job;
-    const char *root; /* node that the device uses */
-    const char *top;  /* node; NULL: the active layer */
-    const char *base; /* node */
-    uint64_t speed;   /* bytes/s, 0 for unlimited */
+    const char *root;         /* node that the device uses */
+    const char *top;          /* node; NULL: the active layer */
+    const char *base;         /* node */
+    uint64_t speed;           /* bytes/s, 0 for unlimited */
+    const char *on_error;     /* QAPI type BlockdevOnError */
+    const char *backing_file; /* for the image above top to record; NULL: QEMU's choice */
     bool auto_finalize;
 } BlockCommit;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bus.h"
+#include "bus-options.h"
 #include "commit.h"
 #include "disk.h"
 #include "errors.h"
@@ -33,21 +34,65 @@ static void on_commit_done(const Refusal *refusal, void *userdata)
     free(call);
 }
 
-static int commit(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static int start_commit(sd_bus_message *message, Disk *d, const CommitOptions *options)
 {
-    Disk *d = userdata;
-    int active;
-
-    int r = sd_bus_message_read(message, "b", &active);
-    if (r < 0)
-        return r;
-
     CommitCall *call = malloc(sizeof(CommitCall));
     if (!call)
         return -ENOMEM;
+
     *call = (CommitCall){sd_bus_message_ref(message), d};
-    disk_commit(d, active, bus_caller_uid(bus_of(disk_vm(d)), message), on_commit_done, call);
+    disk_commit(d, options, bus_caller_uid(bus_of(disk_vm(d)), message), on_commit_done, call);
     return 1;
+}
+
+static int commit(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+    int active;
+
+    int r = sd_bus_message_read(message, "b", &active);
+    return r < 0 ? r : start_commit(message, userdata, &(CommitOptions){.active = active});
+}
+
+static int parse_on_ready(const char *word, void *ret)
+{
+    return job_on_ready_from_string(word, ret);
+}
+
+static int parse_on_error(const char *word, void *ret)
+{
+    return job_on_error_from_string(word, ret);
+}
+
+#define OPTION(key_, type_, field_, ...)                                                           \
+    {                                                                                              \
+        .key = (key_), .type = (type_), .offset = offsetof(CommitOptions, field_), __VA_ARGS__     \
+    }
+
+static const BusOption commit_options[] = {
+    OPTION("active", "b", active),
+    OPTION("top", "s", top),
+    OPTION("base", "s", base),
+    OPTION("shallow", "b", shallow),
+    OPTION("on-ready", "s", on_ready, .parse = parse_on_ready, .words = "wait, pivot, keep"),
+    OPTION("on-error", "s", on_error, .parse = parse_on_error, .words = "report, stop, enospc"),
+    OPTION("speed", "t", speed),
+    OPTION("backing-file", "s", backing_file),
+    OPTION("relative", "b", relative),
+    OPTION("override", "b", override), /* the gate has asked for its action */
+};
+
+static int commit_with(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+    CommitOptions options = {};
+    Refusal refusal = {REFUSAL_NONE, NULL};
+
+    int r =
+        bus_options_read(message, commit_options, ELEMENTSOF(commit_options), &options, &refusal);
+    if (r >= 0)
+        r = refusal.kind == REFUSAL_NONE ? start_commit(message, userdata, &options)
+                                         : errors_reply(message, &refusal);
+    refusal_done(&refusal);
+    return r;
 }
 
 static int pivot(sd_bus_message *message, void *userdata, sd_bus_error *error)
@@ -188,6 +233,8 @@ const sd_bus_vtable bus_disk_vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD_WITH_ARGS("Commit", SD_BUS_ARGS("b", active), SD_BUS_RESULT("s", job), commit,
                             SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("CommitWith", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", job),
+                            commit_with, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Pivot", NULL, NULL, pivot, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Abort", NULL, NULL, abort_job, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("JobReady", SD_BUS_ARGS("s", job, "s", type), 0),

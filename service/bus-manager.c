@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bus.h"
+#include "bus-options.h"
 #include "errors.h"
 #include "log.h"
 
@@ -27,38 +28,23 @@ static void on_attached(const Refusal *refusal, Vm *vm, void *userdata)
     sd_bus_message_unref(call);
 }
 
-/* No option is defined yet: the first key is unknown. */
-static int read_options(sd_bus_message *call, const char **ret_unknown)
-{
-    const char *key = NULL;
-
-    int r = sd_bus_message_enter_container(call, 'a', "{sv}");
-    if (r < 0)
-        return r;
-    r = sd_bus_message_enter_container(call, 'e', "sv");
-    if (r > 0)
-        r = sd_bus_message_read(call, "s", &key);
-    if (r < 0)
-        return r;
-    *ret_unknown = key;
-    return 0;
-}
-
 static int attach_vm(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
     Bus *b = userdata;
-    const char *name, *unknown = NULL;
+    Refusal refusal = {REFUSAL_NONE, NULL};
+    const char *name;
     int fd;
 
     int r = sd_bus_message_read(call, "sh", &name, &fd);
     if (r < 0)
         return r;
-    r = read_options(call, &unknown);
-    if (r < 0)
+    /* No option is defined yet. */
+    r = bus_options_read(call, /* table= */ NULL, 0, /* ret= */ NULL, &refusal);
+    if (r >= 0 && refusal.kind != REFUSAL_NONE)
+        r = errors_reply(call, &refusal);
+    refusal_done(&refusal);
+    if (r != 0)
         return r;
-    if (unknown)
-        return errors_replyf(call, REFUSAL_INVALID_ARGS,
-                             "AttachVM knows no option '%s'. Pass an empty dictionary.", unknown);
 
     /* The message keeps its own descriptor. */
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -135,7 +121,8 @@ static int get_features(sd_bus *connection, const char *path, const char *interf
                         const char *property, sd_bus_message *reply, void *userdata,
                         sd_bus_error *error)
 {
-    return sd_bus_message_append(reply, "as", 3, "commit", "commit-active", "image-ledger");
+    return sd_bus_message_append(reply, "as", 4, "commit", "commit-active", "commit-with",
+                                 "image-ledger");
 }
 
 const sd_bus_vtable bus_manager_vtable[] = {

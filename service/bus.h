@@ -21,9 +21,6 @@
 #define BUS_INTERFACE_DISK "org.vmdisk1.Disk"
 #define BUS_INTERFACE_JOB "org.vmdisk1.Job"
 
-/* Keys of an options dictionary. */
-#define BUS_OPTIONS_MAX 32
-
 typedef struct Bus Bus;
 
 /* Publishes the objects of manager behind a gate. Order: bus_new(), manager_new() with bus_observer

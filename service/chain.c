@@ -186,6 +186,29 @@ int chain_find_node(const Chain *c, const char *node)
     return -1;
 }
 
+/* An absolute path, or a name with a protocol (block.c: path_has_protocol()). */
+static bool is_relative(const char *name)
+{
+    return *name != '/' && name[strcspn(name, ":/")] != ':';
+}
+
+char *chain_relative_name(const Chain *c, size_t image, size_t deeper)
+{
+    char *name = strdup("");
+
+    for (size_t i = image; name && i < deeper; i++) {
+        const char *next = c->images[i].backing_file, *slash = strrchr(name, '/');
+        char *longer = NULL;
+
+        /* Each name is relative to the directory of the image that records it. */
+        if (next && *next && is_relative(next))
+            longer = text_format("%.*s%s", slash ? (int)(slash - name + 1) : 0, name, next);
+        free(name);
+        name = longer;
+    }
+    return name;
+}
+
 /* libvirt names its nodes libvirt-NUMBER-format and libvirt-NUMBER-storage. */
 bool chain_is_libvirt(const Chain *c)
 {

@@ -36,6 +36,10 @@ DEFINE_CLEANUP(Chain, chain_free)
 bool chain_equal(const Chain *a, const Chain *b);
 /* Index of the image with that node, -1 for none. */
 int chain_find_node(const Chain *c, const char *node);
+/* The name by which an image could record a deeper one where all from there down to the one above
+ * it record relative names: made of these. NULL where one does not, or without memory. The caller
+ * frees. */
+char *chain_relative_name(const Chain *c, size_t image, size_t deeper);
 /* Whether libvirt named a node of the chain: that VM is libvirt's to change. */
 bool chain_is_libvirt(const Chain *c);
 

@@ -64,13 +64,16 @@ char *commit_id_make(const CommitId *id)
 {
     _cleanup_(freep) char *disk = escape(id->disk), *top = escape(id->top),
                           *base = escape(id->base);
+    _cleanup_(freep) char *on_deadline = escape(job_on_deadline_to_string(id->on_deadline));
 
-    if (!disk || !top || !base)
+    if (!disk || !top || !base || !on_deadline)
         return NULL;
-    return text_format(
-        ID_PREFIX "%s-%s-%s-%u-%" PRIu64 "-%s-%s-%s", id->active ? ACTIVE_WORD : BELOW_WORD,
-        id->base_read_only ? READ_ONLY_WORD : READ_WRITE_WORD, job_on_ready_to_string(id->on_ready),
-        (unsigned)id->uid, id->started_usec, disk, top, base);
+    return text_format(ID_PREFIX "%s-%s-%s-%s-%u-%" PRIu64 "-%" PRIu64 "-%" PRIu64 "-%s-%s-%s-%s",
+                       id->active ? ACTIVE_WORD : BELOW_WORD,
+                       id->base_read_only ? READ_ONLY_WORD : READ_WRITE_WORD,
+                       job_on_ready_to_string(id->on_ready), job_on_error_to_string(id->on_error),
+                       (unsigned)id->uid, id->started_usec, id->group, id->deadline_usec,
+                       on_deadline, disk, top, base);
 }
 
 CommitId *commit_id_free(CommitId *id)
@@ -88,18 +91,23 @@ CommitId *commit_id_free(CommitId *id)
 /* Takes the fields apart, and is not strict about it. */
 static int scan(const char *text, CommitId *id)
 {
-    char layer[8], mode[4], on_ready[8];
-    int n =
-        sscanf(text,
-               ID_PREFIX "%7[a-z]-%3[a-z]-%7[a-z]-%u-%" SCNu64
-                         "-%m[A-Za-z0-9_]-%m[A-Za-z0-9_]-%m[A-Za-z0-9_]",
-               layer, mode, on_ready, &id->uid, &id->started_usec, &id->disk, &id->top, &id->base);
-    if (n != 8 || !unescape(id->disk) || !unescape(id->top) || !unescape(id->base))
+    char layer[8], mode[4], on_ready[8], on_error[8], on_deadline[24];
+    int n = sscanf(text,
+                   ID_PREFIX "%7[a-z]-%3[a-z]-%7[a-z]-%7[a-z]-%u-%" SCNu64 "-%" SCNu64 "-%" SCNu64
+                             "-%23[a-z0-9_]-%m[A-Za-z0-9_]-%m[A-Za-z0-9_]-%m[A-Za-z0-9_]",
+                   layer, mode, on_ready, on_error, &id->uid, &id->started_usec, &id->group,
+                   &id->deadline_usec, on_deadline, &id->disk, &id->top, &id->base);
+    if (n != 12 || !unescape(on_deadline) || !unescape(id->disk) || !unescape(id->top) ||
+        !unescape(id->base))
         return -EINVAL;
 
     id->active = strcmp(layer, ACTIVE_WORD) == 0;
     id->base_read_only = strcmp(mode, READ_ONLY_WORD) == 0;
-    return job_on_ready_from_string(on_ready, &id->on_ready);
+    int r = job_on_ready_from_string(on_ready, &id->on_ready);
+    if (r < 0)
+        return r;
+    r = job_on_error_from_string(on_error, &id->on_error);
+    return r < 0 ? r : job_on_deadline_from_string(on_deadline, &id->on_deadline);
 }
 
 int commit_id_parse(const char *text, CommitId **ret)

@@ -16,8 +16,12 @@ typedef struct CommitId {
     bool active;
     bool base_read_only; /* before the job */
     JobOnReady on_ready;
+    JobOnError on_error;
     uid_t uid;
     uint64_t started_usec;
+    uint64_t group;         /* what the jobs of a whole-VM commit have in common, 0 for none */
+    uint64_t deadline_usec; /* CLOCK_REALTIME, 0 for none */
+    JobOnDeadline on_deadline;
     char *disk, *top, *base; /* name of the disk, node names */
 } CommitId;
 

@@ -28,6 +28,8 @@ struct Commit {
     bool active;
     char *top, *base;
     JobOnReady on_ready;
+    JobOnError on_error;
+    char *backing_file; /* for the image above top to record, NULL for QEMU's choice */
     uid_t uid;
     uint64_t started_usec;
     bool base_read_only; /* before the job */
@@ -93,3 +95,6 @@ void commit_restart_now(Commit *c);
 
 /* "VM 'v', disk 'd'": the beginning of a text for people. The caller frees. */
 char *commit_where(const Disk *d);
+/* A refusal whose text begins so. */
+void commit_refuse(const Disk *d, Refusal *r, RefusalKind kind, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));

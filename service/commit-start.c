@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The beginning of a commit: whether the disk allows it, the command, the
- * answer; and the taking up of a job that an earlier process of ours has started.
+ * The beginning of a commit: the command and the answer; and the taking up of a job that an earlier
+ * process of ours has started.
  */
 #include "commit-internal.h"
 
@@ -26,6 +26,7 @@ char *commit_make_id(const Commit *c, uint64_t usec)
         .active = c->active,
         .base_read_only = c->base_read_only,
         .on_ready = c->on_ready,
+        .on_error = c->on_error,
         .uid = c->uid,
         .started_usec = usec,
         .disk = (char *)disk_name(c->disk), /* borrowed */
@@ -36,103 +37,6 @@ char *commit_make_id(const Commit *c, uint64_t usec)
     return commit_id_make(&id);
 }
 
-static void refuse(const Disk *d, Refusal *r, RefusalKind kind, const char *what)
-{
-    _cleanup_(freep) char *where = commit_where(d);
-
-    refusal_set(r, kind, "%s: %s", where ? where : "", what);
-}
-
-static bool refuse_disk(const Disk *d, Refusal *r)
-{
-    const Chain *chain = disk_chain(d);
-
-    if (disk_is_gone(d))
-        refuse(d, r, REFUSAL_NO_SUCH_DISK, "the disk has been unplugged.");
-    else if (disk_is_firmware(d))
-        refuse(d, r, REFUSAL_NOT_SUPPORTED,
-               "this is the machine's firmware flash, which is shown but takes no jobs.");
-    else if (chain_is_libvirt(chain))
-        refuse(d, r, REFUSAL_NOT_SUPPORTED,
-               "libvirt manages this VM and would not learn of the change. Use \"virsh "
-               "blockcommit\".");
-    else if (chain->n == 0)
-        refuse(d, r, REFUSAL_NOTHING_TO_COMMIT, "the drive has no medium. Insert one first.");
-    else if (disk_is_read_only(d))
-        refuse(d, r, REFUSAL_READ_ONLY,
-               "the disk is read-only. A commit needs a disk that the guest may write to.");
-    else
-        return false;
-    return true;
-}
-
-/* Written into, the base would pull the ground from under that overlay, whether its VM runs or not.
- */
-static bool refuse_shared_base(const Disk *d, Refusal *r)
-{
-    const Chain *chain = disk_chain(d);
-    const char *base = chain->images[chain->n - 1].file;
-    const char *vm = vm_name(disk_vm(d));
-    const LedgerGroup *user = ledger_find_overlay(vm_ledger(disk_vm(d)), vm, disk_name(d), chain);
-    if (!user)
-        return false;
-
-    _cleanup_(freep) char *text = text_format(
-        "the base '%s' is also below VM '%s', disk '%s', which a commit would damage. If that disk "
-        "is no more, call Manager.ForgetImage (\"vmdiskctl forget\") for its images.",
-        base, user->vm, user->disk);
-    refuse(d, r, REFUSAL_IMAGE_IN_USE, text ? text : "the base has another overlay.");
-    return true;
-}
-
-static bool refuse_stale(const Disk *d, Refusal *r)
-{
-    const char *instead = disk_stale_for(d);
-    if (!instead)
-        return false;
-
-    _cleanup_(freep) char *text = text_format(
-        "the VM runs on an image that has been merged. Stop the VM and start it from '%s'; nothing "
-        "is written to either image from here.",
-        instead);
-    refuse(d, r, REFUSAL_STALE_IMAGE,
-           text ? text : "the VM runs on an image that has been merged.");
-    return true;
-}
-
-void commit_plan(const Disk *d, bool active, Refusal *ret_refusal, CommitPlan *ret_plan)
-{
-    const Chain *chain = disk_chain(d);
-
-    if (refuse_disk(d, ret_refusal))
-        return;
-    if (chain->n < 2) {
-        refuse(d, ret_refusal, REFUSAL_NOTHING_TO_COMMIT,
-               "the active image has no backing image to commit into. Take a snapshot first.");
-        return;
-    }
-    if (!active && chain->n < 3) {
-        refuse(d, ret_refusal, REFUSAL_ACTIVE_LAYER,
-               "there is no image between the active layer and the base. To commit the active "
-               "layer, call Commit with active=true (\"vmdiskctl commit --active\"), wait for "
-               "JobReady, then call Pivot (go on with the base) or Abort (keep the overlay).");
-        return;
-    }
-    if (refuse_stale(d, ret_refusal) || refuse_shared_base(d, ret_refusal))
-        return;
-    if (vm_count_jobs(disk_vm(d)) >= VM_JOBS_MAX) {
-        refuse(d, ret_refusal, REFUSAL_LIMIT_EXCEEDED,
-               "the VM has 16 jobs already. Wait until one has finished.");
-        return;
-    }
-
-    *ret_plan = (CommitPlan){
-        .active = active,
-        .top = chain->images[active ? 0 : 1].node,
-        .base = chain->images[chain->n - 1].node,
-    };
-}
-
 int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
 {
     BlockCommit command = {
@@ -141,6 +45,8 @@ int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
         .top = c->active ? NULL : c->top,
         .base = c->base,
         .speed = c->speed,
+        .on_error = job_on_error_to_string(c->on_error),
+        .backing_file = c->backing_file,
         .auto_finalize = c->auto_finalize,
     };
 
@@ -193,34 +99,35 @@ static const char *advice(RefusalKind kind)
 
 static void refuse_start(const Disk *d, const Commit *c, const QmpReply *reply, Refusal *r)
 {
-    _cleanup_(freep) char *text = NULL, *user = NULL;
+    _cleanup_(freep) char *user = NULL;
     RefusalKind kind;
 
     switch (-reply->error) {
     case ETIMEDOUT:
-        refuse(d, r, REFUSAL_TIMED_OUT,
-               "QEMU has not answered in time. If it starts the job yet, JobState shows it.");
+        commit_refuse(
+            d, r, REFUSAL_TIMED_OUT,
+            "QEMU has not answered in time. If it starts the job yet, JobState shows it.");
         return;
     case ENOTCONN:
-        refuse(d, r, REFUSAL_DISCONNECTED,
-               "the VM went away. \"vmdiskctl list\" shows what is there.");
+        commit_refuse(d, r, REFUSAL_DISCONNECTED,
+                      "the VM went away. \"vmdiskctl list\" shows what is there.");
         return;
     case EBUSY:
-        refuse(d, r, REFUSAL_LIMIT_EXCEEDED,
-               "too many commands wait for this VM. Try again later.");
+        commit_refuse(d, r, REFUSAL_LIMIT_EXCEEDED,
+                      "too many commands wait for this VM. Try again later.");
         return;
     case EREMOTEIO:
         break;
     default:
-        refuse(d, r, REFUSAL_QMP, "QEMU's answer was not understood.");
+        commit_refuse(d, r, REFUSAL_QMP, "QEMU's answer was not understood.");
         return;
     }
 
     kind = classify(reply->error_text);
     if (kind == REFUSAL_IMAGE_IN_USE)
         user = vm_find_image_user(disk_vm(d), d, c->base);
-    text = text_format("QEMU refused: %s.%s%s", reply->error_text, advice(kind), user ? user : "");
-    refuse(d, r, kind, text ? text : "QEMU refused.");
+    commit_refuse(d, r, kind, "QEMU refused: %s.%s%s", reply->error_text, advice(kind),
+                  user ? user : "");
 }
 
 static void on_started(Qmp *q, const QmpReply *reply, void *userdata)
@@ -319,6 +226,7 @@ int commit_adopt(Disk *d, const CommitId *id, const GraphJob *job)
         .top = id->top,
         .base = id->base,
         .on_ready = id->on_ready,
+        .on_error = id->on_error,
         .speed = job->speed,
         .uid = id->uid,
     };

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,23 @@
 char *commit_where(const Disk *d)
 {
     return text_format("VM '%s', disk '%s'", vm_name(disk_vm(d)), disk_name(d));
+}
+
+void commit_refuse(const Disk *d, Refusal *r, RefusalKind kind, const char *format, ...)
+{
+    _cleanup_(freep) char *where = commit_where(d), *what = NULL;
+    va_list ap;
+
+    va_start(ap, format);
+    int n = vasprintf(&what, format, ap);
+    va_end(ap);
+
+    if (n < 0)
+        what = NULL;
+    if (what && where)
+        refusal_set(r, kind, "%s: %s", where, what);
+    else
+        *r = (Refusal){REFUSAL_NO_MEMORY, NULL};
 }
 
 int commit_new(Disk *d, const CommitPlan *plan, Commit **ret)
@@ -26,10 +44,12 @@ int commit_new(Disk *d, const CommitPlan *plan, Commit **ret)
         .top = strdup(plan->top),
         .base = strdup(plan->base),
         .on_ready = plan->on_ready,
+        .on_error = plan->on_error,
+        .backing_file = plan->backing_file ? strdup(plan->backing_file) : NULL,
         .speed = plan->speed,
         .uid = plan->uid,
     };
-    if (!c->type || !c->top || !c->base)
+    if (!c->type || !c->top || !c->base || (plan->backing_file && !c->backing_file))
         return -ENOMEM;
 
     *ret = TAKE_PTR(c);
@@ -48,6 +68,7 @@ Commit *commit_free(Commit *c)
     free(c->type);
     free(c->top);
     free(c->base);
+    free(c->backing_file);
     free(c->error);
     free(c);
     return NULL;

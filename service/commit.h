@@ -8,28 +8,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "cleanup.h"
 #include "commit-id.h"
+#include "commit-plan.h"
 #include "graph.h"
 #include "job.h"
 #include "observer.h"
 
 /* QEMU's word for our jobs (QAPI type JobType). */
 #define COMMIT_TYPE "commit"
-
-typedef struct CommitPlan {
-    bool active;      /* the active layer is in it: two phases */
-    const char *top;  /* node of the uppermost image to commit */
-    const char *base; /* node of the image to commit into */
-    JobOnReady on_ready;
-    uint64_t speed; /* bytes/s, 0 for unlimited */
-    uid_t uid;      /* of the caller */
-} CommitPlan;
-
-/* Whether the disk, as last read, allows the commit; ret_plan borrows from the disk's chain. */
-void commit_plan(const Disk *d, bool active, Refusal *ret_refusal, CommitPlan *ret_plan);
 
 /* Starts the job and sets it on the disk. done as DoneFunc. */
 void commit_start(Disk *d, const CommitPlan *plan, DoneFunc done, void *userdata);

@@ -37,11 +37,36 @@ void disk_refuse(const Disk *d, DoneFunc done, void *userdata, RefusalKind kind,
 /* A commit that waits for a fresh reading. The disk may go meanwhile: it is found by name. */
 typedef struct CommitWish {
     char *disk;
-    bool active;
+    CommitOptions options;
     uid_t uid;
     DoneFunc done;
     void *userdata;
 } CommitWish;
+
+static CommitWish *wish_free(CommitWish *w)
+{
+    if (!w)
+        return NULL;
+
+    free(w->disk);
+    commit_options_done(&w->options);
+    free(w);
+    return NULL;
+}
+DEFINE_CLEANUP(CommitWish, wish_free)
+
+static CommitWish *wish_new(const Disk *d, const CommitOptions *options, uid_t uid, DoneFunc done,
+                            void *userdata)
+{
+    _cleanup_(wish_freep) CommitWish *w = calloc(1, sizeof(CommitWish));
+    if (!w)
+        return NULL;
+
+    *w = (CommitWish){.disk = strdup(disk_name(d)), .uid = uid, .done = done, .userdata = userdata};
+    if (!w->disk || commit_options_copy(options, &w->options) < 0)
+        return NULL;
+    return TAKE_PTR(w);
+}
 
 static bool refuse_second_job(const Disk *d, DoneFunc done, void *userdata)
 {
@@ -70,15 +95,16 @@ static bool refuse_second_job(const Disk *d, DoneFunc done, void *userdata)
 static void start_wished(Disk *d, const CommitWish *w)
 {
     Refusal refusal = {REFUSAL_NONE, NULL};
-    CommitPlan plan;
+    CommitPlan plan = {};
 
     if (refuse_second_job(d, w->done, w->userdata))
         return;
 
-    commit_plan(d, w->active, &refusal, &plan);
+    commit_plan(d, &w->options, &refusal, &plan);
     if (refusal.kind == REFUSAL_NONE) {
         plan.uid = w->uid;
         commit_start(d, &plan, w->done, w->userdata);
+        commit_plan_done(&plan);
         return;
     }
     w->done(&refusal, w->userdata);
@@ -87,7 +113,7 @@ static void start_wished(Disk *d, const CommitWish *w)
 
 static void on_fresh(Vm *vm, int error, void *userdata)
 {
-    CommitWish *w = userdata;
+    _cleanup_(wish_freep) CommitWish *w = userdata;
     Disk *d = vm_find_disk(vm, w->disk);
     Refusal refusal = {REFUSAL_NONE, NULL};
 
@@ -109,28 +135,20 @@ static void on_fresh(Vm *vm, int error, void *userdata)
         w->done(&refusal, w->userdata);
         refusal_done(&refusal);
     }
-    free(w->disk);
-    free(w);
 }
 
-void disk_commit(Disk *d, bool active, uid_t uid, DoneFunc done, void *userdata)
+void disk_commit(Disk *d, const CommitOptions *options, uid_t uid, DoneFunc done, void *userdata)
 {
     /* Whether somebody else's job is there still, the reading shows. */
     if (!(disk_job(d) && commit_is_foreign(disk_job(d))) && refuse_second_job(d, done, userdata))
         return;
 
-    CommitWish *w = calloc(1, sizeof(CommitWish));
-    int r = -ENOMEM;
-    if (w) {
-        *w = (CommitWish){strdup(disk_name(d)), active, uid, done, userdata};
-        r = w->disk ? vm_refresh(disk_vm(d), on_fresh, w) : -ENOMEM;
-    }
+    CommitWish *w = wish_new(d, options, uid, done, userdata);
+    int r = w ? vm_refresh(disk_vm(d), on_fresh, w) : -ENOMEM;
     if (r >= 0)
         return;
 
-    if (w)
-        free(w->disk);
-    free(w);
+    wish_free(w);
     disk_refuse(d, done, userdata, r == -ENOMEM ? REFUSAL_NO_MEMORY : REFUSAL_LIMIT_EXCEEDED,
                 "too much is going on at once; nothing was started. Try again later.");
 }

@@ -10,6 +10,7 @@
 
 #include "chain.h"
 #include "cleanup.h"
+#include "commit-options.h"
 #include "drive.h"
 #include "job.h"
 #include "observer.h"
@@ -65,8 +66,8 @@ bool disk_has_export(const Disk *d, const Graph *exports);
 void disk_refuse(const Disk *d, DoneFunc done, void *userdata, RefusalKind kind, const char *format,
                  ...) __attribute__((format(printf, 5, 6)));
 
-/* Starts a commit into the deepest image. done: REFUSAL_NONE and disk_job() is the job. */
-void disk_commit(Disk *d, bool active, uid_t uid, DoneFunc done, void *userdata);
+/* Starts a commit. done: REFUSAL_NONE and disk_job() is the job. */
+void disk_commit(Disk *d, const CommitOptions *options, uid_t uid, DoneFunc done, void *userdata);
 void disk_pivot(Disk *d, DoneFunc done, void *userdata);
 void disk_abort(Disk *d, DoneFunc done, void *userdata);
 

@@ -10,6 +10,7 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
+#include "bus-options.h"
 #include "text.h"
 
 static void target_done(GateTarget *t)
@@ -18,6 +19,13 @@ static void target_done(GateTarget *t)
     free(t->disk);
     free(t->job);
     *t = (GateTarget){.owner = (uid_t)-1};
+}
+
+static const char *action_of(const GateEntry *entry, sd_bus_message *m)
+{
+    if (!entry)
+        return NULL;
+    return entry->options && bus_options_peek(m, "override") ? GATE_ACTION_OVERRIDE : entry->action;
 }
 
 GateCall *gate_call_new(Gate *g, GateCaller *caller, sd_bus_message *m)
@@ -30,6 +38,7 @@ GateCall *gate_call_new(Gate *g, GateCaller *caller, sd_bus_message *m)
     call->caller = caller;
     call->message = sd_bus_message_ref(m);
     call->entry = gate_table_find(sd_bus_message_get_interface(m), sd_bus_message_get_member(m));
+    call->action = action_of(call->entry, m);
     call->target.owner = (uid_t)-1;
 
     *(caller->last ? &caller->last->next : &caller->first) = call;
@@ -165,7 +174,7 @@ char *gate_call_question(const GateCall *call)
 
     /* With its length before it, no value can look like the beginning of the next one. */
     gate_call_details(call, &details);
-    fputs(call->entry->action, f);
+    fputs(call->action, f);
     for (size_t i = 0; i < details.n_items; i++)
         fprintf(f, " %s=%zu:%s", details.item[i].key, strlen(details.item[i].value),
                 details.item[i].value);
@@ -192,7 +201,7 @@ char *gate_call_subject(const GateCall *call)
 void gate_call_refusal(const GateCall *call, PolkitAnswer answer, const char *text, Refusal *ret)
 {
     _cleanup_(freep) char *subject = gate_call_subject(call);
-    const char *action = call->entry->action;
+    const char *action = call->action;
     bool interactive = sd_bus_message_get_allow_interactive_authorization(call->message) > 0;
 
     if (!subject)

@@ -30,6 +30,7 @@ struct GateCall {
     GateCall *next; /* in the caller's queue */
     sd_bus_message *message;
     const GateEntry *entry; /* NULL: not in the table */
+    const char *action;     /* of the entry, or of what the arguments ask for */
     GateCallState state;
     GateTarget target; /* as judged last */
     PolkitCheck *check;

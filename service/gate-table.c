@@ -19,6 +19,7 @@ static const GateEntry entries[] = {
     {OURS("Manager"), "ForgetImage", ACTION("override")},
     {OURS("VM"), "Detach", ACTION("attach")},
     {OURS("Disk"), "Commit", ACTION("commit")},
+    {OURS("Disk"), "CommitWith", ACTION("commit"), .options = true},
     {OURS("Disk"), "Pivot", ACTION("conclude")},
     {OURS("Disk"), "Abort", ACTION("conclude")},
     {OURS("Job"), "SetSpeed", ACTION("commit")},

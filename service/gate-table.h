@@ -8,10 +8,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* For what a method does with the option "override" set. */
+#define GATE_ACTION_OVERRIDE "org.vmdisk1.override"
+
 typedef struct GateEntry {
     const char *interface, *member;
     const char *action;
     bool remembered; /* a yes holds for the same question of the same connection until it leaves */
+    bool options; /* its argument is a{sv}, where "override" needs GATE_ACTION_OVERRIDE instead */
     bool any_object; /* sd-bus answers this for objects that are not there as well */
 } GateEntry;
 

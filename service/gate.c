@@ -230,7 +230,7 @@ static int call_ask(GateCall *call)
     gate_call_details(call, &details);
     PolkitQuestion question = {
         .sender = call->caller->name,
-        .action = call->entry->action,
+        .action = call->action,
         .details = details.item,
         .n_details = details.n_items,
         .interactive = interactive,

@@ -205,6 +205,20 @@ static const char *const on_readies[] = {
 };
 static_assert(ELEMENTSOF(on_readies) == JOB_ON_READY_MAX_, "each choice has a word");
 
+static const char *const on_errors[] = {
+    [JOB_ON_ERROR_REPORT] = "report",
+    [JOB_ON_ERROR_STOP] = "stop",
+    [JOB_ON_ERROR_ENOSPC] = "enospc",
+};
+static_assert(ELEMENTSOF(on_errors) == JOB_ON_ERROR_MAX_, "each policy has a word");
+
+static const char *const on_deadlines[] = {
+    [JOB_ON_DEADLINE_KEEP_WAITING] = "keep-waiting",
+    [JOB_ON_DEADLINE_CANCEL] = "cancel",
+    [JOB_ON_DEADLINE_SLOW_GUEST] = "slow-guest",
+};
+static_assert(ELEMENTSOF(on_deadlines) == JOB_ON_DEADLINE_MAX_, "each choice has a word");
+
 const char *job_phase_to_string(JobPhase phase)
 {
     assert(phase < JOB_PHASE_MAX_);
@@ -235,22 +249,59 @@ const char *job_on_ready_to_string(JobOnReady on_ready)
     return on_readies[on_ready];
 }
 
+const char *job_on_error_to_string(JobOnError on_error)
+{
+    assert(on_error < JOB_ON_ERROR_MAX_);
+    return on_errors[on_error];
+}
+
+const char *job_on_deadline_to_string(JobOnDeadline on_deadline)
+{
+    assert(on_deadline < JOB_ON_DEADLINE_MAX_);
+    return on_deadlines[on_deadline];
+}
+
+/* The index of the word, -EINVAL for none. */
+static int find_word(const char *const *words, size_t n, const char *word)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(words[i], word) == 0)
+            return (int)i;
+    return -EINVAL;
+}
+
 int job_result_from_string(const char *word, JobResult *ret)
 {
-    for (size_t i = 0; i < ELEMENTSOF(results); i++)
-        if (strcmp(results[i], word) == 0) {
-            *ret = (JobResult)i;
-            return 0;
-        }
-    return -EINVAL;
+    int i = find_word(results, ELEMENTSOF(results), word);
+
+    if (i >= 0)
+        *ret = (JobResult)i;
+    return i < 0 ? i : 0;
 }
 
 int job_on_ready_from_string(const char *word, JobOnReady *ret)
 {
-    for (size_t i = 0; i < ELEMENTSOF(on_readies); i++)
-        if (strcmp(on_readies[i], word) == 0) {
-            *ret = (JobOnReady)i;
-            return 0;
-        }
-    return -EINVAL;
+    int i = find_word(on_readies, ELEMENTSOF(on_readies), word);
+
+    if (i >= 0)
+        *ret = (JobOnReady)i;
+    return i < 0 ? i : 0;
+}
+
+int job_on_error_from_string(const char *word, JobOnError *ret)
+{
+    int i = find_word(on_errors, ELEMENTSOF(on_errors), word);
+
+    if (i >= 0)
+        *ret = (JobOnError)i;
+    return i < 0 ? i : 0;
+}
+
+int job_on_deadline_from_string(const char *word, JobOnDeadline *ret)
+{
+    int i = find_word(on_deadlines, ELEMENTSOF(on_deadlines), word);
+
+    if (i >= 0)
+        *ret = (JobOnDeadline)i;
+    return i < 0 ? i : 0;
 }

@@ -93,6 +93,23 @@ typedef enum JobOnReady {
     JOB_ON_READY_MAX_,
 } JobOnReady;
 
+/* What the job does about an I/O error (QAPI type BlockdevOnError). "ignore" is left out: it tries
+ * again at once and without end, with thousands of events a second. */
+typedef enum JobOnError {
+    JOB_ON_ERROR_REPORT, /* fails */
+    JOB_ON_ERROR_STOP,   /* is paused */
+    JOB_ON_ERROR_ENOSPC, /* is paused where space is missing, else fails */
+    JOB_ON_ERROR_MAX_,
+} JobOnError;
+
+/* What is done when a job is not ready by its deadline. */
+typedef enum JobOnDeadline {
+    JOB_ON_DEADLINE_KEEP_WAITING,
+    JOB_ON_DEADLINE_CANCEL,
+    JOB_ON_DEADLINE_SLOW_GUEST,
+    JOB_ON_DEADLINE_MAX_,
+} JobOnDeadline;
+
 /* What the graph says after the end. */
 typedef enum JobGraph {
     JOB_GRAPH_UNCHANGED, /* the images that were to be merged are still in the chain */
@@ -124,6 +141,10 @@ const char *job_event_to_string(JobEvent event);
 const char *job_state_to_string(JobState state);
 const char *job_result_to_string(JobResult result);
 const char *job_on_ready_to_string(JobOnReady on_ready);
+const char *job_on_error_to_string(JobOnError on_error);
+const char *job_on_deadline_to_string(JobOnDeadline on_deadline);
 /* -EINVAL for an unknown word. */
 int job_result_from_string(const char *word, JobResult *ret);
 int job_on_ready_from_string(const char *word, JobOnReady *ret);
+int job_on_error_from_string(const char *word, JobOnError *ret);
+int job_on_deadline_from_string(const char *word, JobOnDeadline *ret);

@@ -231,10 +231,10 @@ static const LedgerImage *find_active(const LedgerGroup *g)
 }
 
 const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const char *disk,
-                                       const Chain *chain)
+                                       const Chain *chain, const char *file)
 {
     _cleanup_(freep) char *top = image_key(chain->images[0].file);
-    _cleanup_(freep) char *base = image_key(chain->images[chain->n - 1].file);
+    _cleanup_(freep) char *base = image_key(file);
 
     for (size_t i = 0; top && base && i < l->n; i++) {
         const LedgerGroup *g = l->groups[i];

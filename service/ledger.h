@@ -84,10 +84,10 @@ const LedgerGroup *ledger_find_keys(const Ledger *l, const char *instance, char 
 /* The record that makes the file, as the VM names it, stale, or perhaps stale (merging); NULL for
  * none. */
 const LedgerImage *ledger_find_stale(const Ledger *l, const char *vm, const char *file);
-/* Another disk with another overlay that is known to be above the base of the chain; NULL for none.
- */
+/* Another disk with another overlay that is known to be above the file, an image of the chain; NULL
+ * for none. */
 const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const char *disk,
-                                       const Chain *chain);
+                                       const Chain *chain, const char *file);
 
 /* What follows is durable when 0 is returned; a negative errno leaves record and disk as they were.
  */

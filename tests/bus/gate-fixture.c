@@ -11,6 +11,9 @@ const Method fixture_methods[] = {
     {PATH_ROOT, "org.vmdisk1.Manager", "AttachVM", "org.vmdisk1.attach", "AttachVM", "sha{sv}"},
     {PATH_WEB1, "org.vmdisk1.VM", "Detach", "org.vmdisk1.attach", "Detach", ""},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "Commit", "org.vmdisk1.commit", "Commit", "b"},
+    {PATH_WEB1_VDA, "org.vmdisk1.Disk", "CommitWith", "org.vmdisk1.commit", "CommitWith", "a{sv}"},
+    {PATH_WEB1_VDA, "org.vmdisk1.Disk", "CommitWith", "org.vmdisk1.override", "CommitWith",
+     "override"},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "Pivot", "org.vmdisk1.conclude", "Pivot", ""},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "Abort", "org.vmdisk1.conclude", "Abort", ""},
     {PATH_WEB1_VDA, "org.vmdisk1.Job", "SetSpeed", "org.vmdisk1.commit", "SetSpeed", "t"},
@@ -37,7 +40,7 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
     g_ptr_array_add(f->reached, g_strdup(member));
     if (g_str_equal(member, "AttachVM"))
         return sd_bus_reply_method_return(m, "o", PATH_WEB1);
-    if (g_str_equal(member, "Commit"))
+    if (g_str_has_prefix(member, "Commit"))
         return sd_bus_reply_method_return(m, "s", "job0");
     return sd_bus_reply_method_return(m, NULL);
 }
@@ -75,6 +78,7 @@ static const sd_bus_vtable vm_vtable[] = {
 static const sd_bus_vtable disk_vtable[] = {
     SD_BUS_VTABLE_START(0),
     METHOD("Commit", "b", "s"),
+    METHOD("CommitWith", "a{sv}", "s"),
     METHOD("Pivot", "", ""),
     METHOD("Abort", "", ""),
     SD_BUS_PROPERTY("JobState", "s", on_get, 0, 0),
@@ -259,6 +263,11 @@ static int append_arguments(sd_bus_message *m, const char *types)
         return sd_bus_message_append(m, "ss", "org.vmdisk1.Disk", "JobState");
     if (g_str_equal(types, "ssv"))
         return sd_bus_message_append(m, "ssv", "org.vmdisk1.Forgotten", "Knob", "s", "on");
+    if (g_str_equal(types, "a{sv}"))
+        return sd_bus_message_append(m, "a{sv}", 2, "override", "b", false, "top", "s", "override");
+    if (g_str_equal(types, "override"))
+        return sd_bus_message_append(m, "a{sv}", 3, "override", "s", "no", "active", "b", true,
+                                     "override", "b", true);
     if (g_str_equal(types, "sha{sv}")) {
         int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         int k = sd_bus_message_append(m, "sha{sv}", "web2", fd, 0);

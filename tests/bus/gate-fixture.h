@@ -52,8 +52,10 @@ typedef struct Method {
     const char *path, *interface, *member;
     const char *action; /* NULL: not in the gate's table */
     const char
-        *reached;      /* what a handler of the fixture writes down; NULL: sd-bus answers itself */
-    const char *types; /* of its arguments: "", "b", "t", "s", "ss", "ssv" or "sha{sv}" */
+        *reached; /* what a handler of the fixture writes down; NULL: sd-bus answers itself */
+    /* Of its arguments: "", "b", "t", "s", "ss", "ssv", "sha{sv}", "a{sv}", or "override": options
+     * with that one set. */
+    const char *types;
 } Method;
 
 /* Every method that the gate lets through to somebody, on objects that are there. */

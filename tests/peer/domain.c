@@ -239,7 +239,7 @@ Request *domain_commit(Domain *d, Disk *disk, bool active)
 {
     Request *r = domain_request(d);
 
-    disk_commit(disk, active, /* uid= */ 1000, domain_done, r);
+    disk_commit(disk, &(CommitOptions){.active = active}, /* uid= */ 1000, domain_done, r);
     return r;
 }
 

@@ -57,8 +57,8 @@ static const Lie lies[] = {
     {NODES, NODE("'ro': false, 'drv': 'raw', 'image': {'virtual-size': 1}")},
     {NODES, NODE("'ro': false, 'file': 'f', 'image': {'virtual-size': 1}")},
     {NODES, NODE("'ro': false, 'file': 'f', 'drv': 1, 'image': {'virtual-size': 1}")},
-    {NODES, NODE("'ro': false, 'file': 'f', 'drv': 'raw', 'backing_file': 1, "
-                 "'image': {'virtual-size': 1}")},
+    {NODES, NODE("'ro': false, 'file': 'f', 'drv': 'raw', "
+                 "'image': {'virtual-size': 1, 'backing-filename': 1}")},
     {"query-block", "{}"},
     {"query-block", "[{}]"},
     {"query-block", "[{'device': null}]"},

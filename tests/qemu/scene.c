@@ -68,7 +68,7 @@ static void add_disk(const Scene *s, const SceneOptions *options)
     qemu_option(s->vm, "-device", "virtio-blk-pci,drive=d0,id=vda,bootindex=1");
 }
 
-static void make_chain(Scene *s, uint64_t base_size)
+static void make_chain(Scene *s, uint64_t base_size, bool relative)
 {
     s->chain = g_new0(char *, s->depth + 1);
     s->chain[0] = image_create(s->rig->dir, "image.0", s->base_format,
@@ -76,8 +76,10 @@ static void make_chain(Scene *s, uint64_t base_size)
     for (unsigned i = 1; i < s->depth; i++) {
         g_autofree char *name = g_strdup_printf("image.%u", i);
 
-        s->chain[i] =
-            image_overlay(s->rig->dir, name, s->chain[i - 1], scene_format(s, i - 1), SCENE_SIZE);
+        g_autofree char *below =
+            relative ? g_path_get_basename(s->chain[i - 1]) : g_strdup(s->chain[i - 1]);
+
+        s->chain[i] = image_overlay(s->rig->dir, name, below, scene_format(s, i - 1), SCENE_SIZE);
     }
     image_fill(scene_top(s), scene_format(s, s->depth - 1), SCENE_DATA_BYTE, SCENE_DATA_OFFSET,
                SCENE_DATA_LENGTH);
@@ -93,7 +95,7 @@ Scene *scene_new(const SceneOptions *options)
     s->recorder = s->rig->recorder;
     s->depth = options->depth > 0 ? options->depth : 2;
     s->base_format = options->base_format ? options->base_format : "qcow2";
-    make_chain(s, options->base_size);
+    make_chain(s, options->base_size, options->relative);
     if (options->prepare)
         options->prepare(s);
 

@@ -27,6 +27,7 @@ typedef struct SceneOptions {
     bool blockdev;      /* -blockdev with node names "node0" (base) and up, instead of -drive */
     bool full_base;     /* the same, and each write to the base fails for want of space */
     bool base_writable; /* with blockdev: the base is open read-write from the start */
+    bool relative;      /* images record the names of their backing files without a directory */
     bool no_guest;      /* the machine does not start (-S) and has no boot disk */
     GuestOptions guest;
     void (*prepare)(const Scene *s); /* more data for the images, before the start; NULL */

@@ -277,6 +277,12 @@ static void test_superseded_keeps_stale(void)
     g_assert_cmpint(shelf_note(s, "new", "i3", "/top /mid /base"), ==, -ESTALE);
 }
 
+static const LedgerGroup *overlay_above_base(const Shelf *s, const char *vm, const char *disk,
+                                             const Chain *chain)
+{
+    return ledger_find_overlay(s->ledger, vm, disk, chain, chain->images[chain->n - 1].file);
+}
+
 static void test_overlay_of_another(void)
 {
     g_autoptr(Shelf) s = shelf_new();
@@ -285,13 +291,26 @@ static void test_overlay_of_another(void)
     g_autoptr(Chain) free_base = chain_of("/other /free");
 
     shelf_note(s, "web1", "i1", "/top /base");
-    g_assert_cmpstr(ledger_find_overlay(s->ledger, "web2", SHELF_DISK, other)->vm, ==, "web1");
-    g_assert_cmpstr(ledger_find_overlay(s->ledger, "web1", "vdb", other)->vm, ==, "web1");
-    g_assert_null(ledger_find_overlay(s->ledger, "web1", SHELF_DISK, other));
-    g_assert_null(ledger_find_overlay(s->ledger, "web2", SHELF_DISK, same));
-    g_assert_null(ledger_find_overlay(s->ledger, "web2", SHELF_DISK, free_base));
+    g_assert_cmpstr(overlay_above_base(s, "web2", SHELF_DISK, other)->vm, ==, "web1");
+    g_assert_cmpstr(overlay_above_base(s, "web1", "vdb", other)->vm, ==, "web1");
+    g_assert_null(overlay_above_base(s, "web1", SHELF_DISK, other));
+    g_assert_null(overlay_above_base(s, "web2", SHELF_DISK, same));
+    g_assert_null(overlay_above_base(s, "web2", SHELF_DISK, free_base));
     ledger_forget(s->ledger, "/top");
-    g_assert_null(ledger_find_overlay(s->ledger, "web2", SHELF_DISK, other));
+    g_assert_null(overlay_above_base(s, "web2", SHELF_DISK, other));
+}
+
+/* What is below the image that is written to does not matter, and what is above it does. */
+static void test_overlay_above_middle(void)
+{
+    g_autoptr(Shelf) s = shelf_new();
+    g_autoptr(Chain) chain = chain_of("/top /mid /base");
+
+    shelf_note(s, "web1", "i1", "/other /base");
+    g_assert_null(ledger_find_overlay(s->ledger, "web2", SHELF_DISK, chain, "/mid"));
+    shelf_note(s, "web1", "i1", "/other /mid /base");
+    g_assert_cmpstr(ledger_find_overlay(s->ledger, "web2", SHELF_DISK, chain, "/mid")->vm, ==,
+                    "web1");
 }
 
 static void test_forget(void)
@@ -382,6 +401,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/superseded", test_superseded);
     g_test_add_func("/ledger/superseded-keeps-stale", test_superseded_keeps_stale);
     g_test_add_func("/ledger/overlay-of-another", test_overlay_of_another);
+    g_test_add_func("/ledger/overlay-above-middle", test_overlay_above_middle);
     g_test_add_func("/ledger/forget", test_forget);
     g_test_add_func("/ledger/next", test_next);
     g_test_add_func("/ledger/many-stale", test_many_stale);

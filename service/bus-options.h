@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * bus-options reads dictionaries of options (a{sv}), strictly: what is unknown, given twice or of
+ * the wrong type is refused by its name. What a value means is not its business.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <systemd/sd-bus.h>
+
+#include "refusal.h"
+
+/* Keys of an options dictionary. */
+#define BUS_OPTIONS_MAX 32
+/* Bytes of a value that is a string: what QEMU takes as a file name. */
+#define BUS_OPTION_STRING_MAX 4096
+
+/* One key. `type` is "b" (a bool at the offset), "t" (a uint64_t) or "s": a char * into the
+ * message, or, with parse, whatever that makes of the word; `words` then says what it knows. */
+typedef struct BusOption {
+    const char *key;
+    const char *type;
+    size_t offset;
+    int (*parse)(const char *word, void *ret);
+    const char *words;
+} BusOption;
+
+/* Reads the dictionary that comes next in the message into ret, as table[n] says. Strings are
+ * borrowed from the message. Negative errno for a message that is none; a refusal for options that
+ * are not right. */
+int bus_options_read(sd_bus_message *m, const BusOption *table, size_t n, void *ret,
+                     Refusal *ret_refusal);
+
+/* Whether the first argument is a dictionary in which the key is set to true. Rewinds the message.
+ */
+bool bus_options_peek(sd_bus_message *m, const char *key);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * commit-options is what a caller asks of a commit, in C: nothing of it is checked against a disk
+ * yet, which is commit-plan's business.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cleanup.h"
+#include "job.h"
+
+typedef struct CommitOptions {
+    bool active; /* the active layer is to be committed: two phases */
+    /* Images: the index in the chain, the node name or the exact file name; NULL for the default.
+     */
+    char *top, *base;
+    bool shallow; /* base is the image just below top */
+    JobOnReady on_ready;
+    JobOnError on_error;
+    uint64_t speed;     /* bytes/s, 0 for unlimited */
+    char *backing_file; /* what the image above top shall record, NULL for QEMU's choice */
+    bool relative;      /* the image above top shall record a relative name */
+    bool override;      /* the base may be below other overlays */
+} CommitOptions;
+
+/* 0 or -ENOMEM. */
+int commit_options_copy(const CommitOptions *options, CommitOptions *ret);
+void commit_options_done(CommitOptions *options);

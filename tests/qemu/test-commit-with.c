@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Disk.CommitWith on a real QEMU: which images a caller can choose, what can be chosen in advance,
+ * and what is refused.
+ */
+#include "scene.h"
+
+#include <string.h>
+
+#define INVALID_ARGS "org.freedesktop.DBus.Error.InvalidArgs"
+
+/* Data that the image of that index alone holds, before the start. */
+static uint64_t mark_offset(unsigned image)
+{
+    return (50 + image) * IMAGE_MIB;
+}
+
+static void mark_images(const Scene *s)
+{
+    for (unsigned i = 1; i < s->depth; i++)
+        image_fill(s->chain[i], "qcow2", (uint8_t)(0x10 + i), mark_offset(i), IMAGE_MIB);
+}
+
+/* The image holds the marks of these, from first to last, by itself and its backing images. */
+static void check_marks(const Scene *s, unsigned image, unsigned first, unsigned last)
+{
+    for (unsigned i = first; i <= last; i++)
+        image_check_filled(s->chain[image], scene_format(s, image), (uint8_t)(0x10 + i),
+                           mark_offset(i), IMAGE_MIB);
+}
+
+#define commit_with(s, ...)                                                                        \
+    recorder_call((s)->recorder, (s)->disk, DISK_INTERFACE, "CommitWith", "a{sv}", __VA_ARGS__)
+
+/* Files of the images that are left, active one first. */
+static void check_chain(Scene *s, const unsigned *images, unsigned n)
+{
+    scene_wait_depth(s, n);
+    for (unsigned i = 0; i < n; i++) {
+        g_autofree char *file = property_chain_string(s->recorder, s->disk, i, "file");
+
+        g_assert_cmpstr(file, ==, s->chain[images[i]]);
+    }
+}
+
+static void check_end(Scene *s, unsigned active)
+{
+    guest_wait_more(s->guest, 0, 50);
+    qemu_kill(s->vm);
+    guest_check_nothing_lost(s->guest, 0, s->chain[active], scene_format(s, active));
+    image_check_clean(s->chain[active]);
+    check_marks(s, active, 1, s->depth - 1);
+}
+
+static void test_middle_into_middle(gconstpointer base_format)
+{
+    g_autoptr(Scene) s =
+        scene_new(&(SceneOptions){.depth = 5, .base_format = base_format, .prepare = mark_images});
+    unsigned from = recorder_mark(s->recorder);
+
+    commit_with(s, 2, "top", "s", "1", "base", "s", s->chain[2]);
+    scene_wait_finished(s, from, "completed");
+    check_chain(s, (unsigned[]){4, 2, 1, 0}, 4);
+    check_end(s, 4);
+    check_marks(s, 2, 1, 3);
+}
+
+static void test_middle_into_base(gconstpointer base_format)
+{
+    g_autoptr(Scene) s =
+        scene_new(&(SceneOptions){.depth = 5, .base_format = base_format, .prepare = mark_images});
+    unsigned from = recorder_mark(s->recorder);
+
+    commit_with(s, 1, "top", "s", s->chain[2]);
+    scene_wait_finished(s, from, "completed");
+    check_chain(s, (unsigned[]){4, 3, 0}, 3);
+    check_end(s, 4);
+    check_marks(s, 0, 1, 2);
+}
+
+static void test_active_into_middle(gconstpointer conclusion)
+{
+    const bool pivots = strcmp(conclusion, "pivot") == 0;
+    g_autoptr(Scene) s = scene_new(&(SceneOptions){.depth = 5, .prepare = mark_images});
+    unsigned from = recorder_mark(s->recorder);
+
+    commit_with(s, 2, "active", "b", true, "base", "s", s->chain[2]);
+    scene_wait_ready(s, from);
+    if (pivots)
+        scene_pivot(s);
+    else
+        scene_abort(s);
+    scene_wait_finished(s, from, pivots ? "completed" : "kept");
+    if (pivots)
+        check_chain(s, (unsigned[]){2, 1, 0}, 3);
+    else
+        check_chain(s, (unsigned[]){4, 3, 2, 1, 0}, 5);
+    check_end(s, pivots ? 2 : 4);
+    check_marks(s, 2, 1, 4);
+}
+
+static void test_all_into_base(void)
+{
+    g_autoptr(Scene) s = scene_new(&(SceneOptions){.depth = 5, .prepare = mark_images});
+    unsigned from = recorder_mark(s->recorder);
+
+    commit_with(s, 3, "active", "b", true, "top", "s", "0", "base", "s", "4");
+    scene_wait_ready(s, from);
+    scene_pivot(s);
+    scene_wait_finished(s, from, "completed");
+    check_chain(s, (unsigned[]){0}, 1);
+    check_end(s, 0);
+}
+
+/* One layer after the other, from below and from above, until one image is left. */
+static void test_shallow_rounds(gconstpointer layer)
+{
+    const bool active = strcmp(layer, "active") == 0;
+    g_autoptr(Scene) s = scene_new(&(SceneOptions){.depth = 5, .prepare = mark_images});
+
+    for (unsigned depth = 5; depth > (active ? 1 : 2); depth--) {
+        unsigned from = recorder_mark(s->recorder);
+
+        commit_with(s, 2, "active", "b", active, "shallow", "b", true);
+        if (active) {
+            scene_wait_ready(s, from);
+            scene_pivot(s);
+        }
+        scene_wait_finished(s, from, "completed");
+        scene_wait_depth(s, depth - 1);
+    }
+    check_end(s, active ? 0 : 4);
+}
+
+/* Images are opened with options and have names of the user's. */
+static void test_named_nodes(void)
+{
+    g_autoptr(Scene) s =
+        scene_new(&(SceneOptions){.depth = 4, .blockdev = true, .prepare = mark_images});
+    unsigned from = recorder_mark(s->recorder);
+
+    commit_with(s, 2, "top", "s", "node2", "base", "s", s->chain[1]);
+    scene_wait_finished(s, from, "completed");
+    from = recorder_mark(s->recorder);
+    commit_with(s, 2, "active", "b", true, "base", "s", "node1");
+    scene_wait_ready(s, from);
+    property_check_string(s->recorder, s->disk, JOB_INTERFACE, "Top", "node3");
+    property_check_string(s->recorder, s->disk, JOB_INTERFACE, "Base", "node1");
+    scene_pivot(s);
+    scene_wait_finished(s, from, "completed");
+    scene_wait_depth(s, 2);
+    check_end(s, 1);
+}
+
+/* The choice was made in advance: nobody says anything more. */
+static void test_on_ready(gconstpointer choice)
+{
+    const bool pivots = strcmp(choice, "pivot") == 0;
+    g_autoptr(Scene) s = scene_new(NULL);
+    unsigned from = recorder_mark(s->recorder);
+
+    commit_with(s, 2, "active", "b", true, "on-ready", "s", choice);
+    scene_wait_finished(s, from, pivots ? "completed" : "kept");
+    recorder_settle(s->recorder);
+    g_assert_cmpuint(recorder_count(s->recorder, from, (Sought){.member = "JobReady"}), ==, 1);
+    g_assert_cmpuint(recorder_count(s->recorder, from, (Sought){.member = "JobFinished"}), ==, 1);
+    scene_check_active(s, pivots ? 1 : 2, pivots ? scene_base(s) : scene_top(s));
+    guest_wait_more(s->guest, 0, 50);
+    qemu_kill(s->vm);
+    guest_check_nothing_lost(s->guest, 0, pivots ? scene_base(s) : scene_top(s), "qcow2");
+}
+
+static void test_speed(void)
+{
+    g_autoptr(Scene) s = scene_new(NULL);
+    unsigned from = recorder_mark(s->recorder);
+
+    commit_with(s, 2, "active", "b", true, "speed", "t", UINT64_C(65536));
+    g_assert_cmpuint(property_u64(s->recorder, s->disk, JOB_INTERFACE, "Speed"), ==, 65536);
+    recorder_call(s->recorder, s->disk, JOB_INTERFACE, "SetSpeed", "t", UINT64_C(0));
+    scene_wait_ready(s, from);
+    scene_abort(s);
+    scene_wait_finished(s, from, "kept");
+}
+
+static void test_backing_file(gconstpointer option)
+{
+    const bool relative = strcmp(option, "relative") == 0;
+    g_autoptr(Scene) s =
+        scene_new(&(SceneOptions){.depth = 4, .relative = true, .prepare = mark_images});
+    unsigned from = recorder_mark(s->recorder);
+    g_autofree char *recorded = NULL;
+
+    if (relative)
+        commit_with(s, 1, "relative", "b", true);
+    else
+        commit_with(s, 1, "backing-file", "s", "./image.0");
+    scene_wait_finished(s, from, "completed");
+    scene_wait_depth(s, 2);
+    guest_wait_more(s->guest, 0, 50);
+    qemu_kill(s->vm);
+    recorded = image_backing_file(scene_top(s));
+    g_assert_cmpstr(recorded, ==, relative ? "image.0" : "./image.0");
+    check_marks(s, 3, 1, 3);
+}
+
+/* Everything that must be as it was after a refusal. */
+#define refused(s, error, hint, ...)                                                               \
+    check_refused((s),                                                                             \
+                  recorder_refused((s)->recorder, error, (s)->disk, DISK_INTERFACE, "CommitWith",  \
+                                   "a{sv}", __VA_ARGS__),                                          \
+                  hint)
+
+static void check_refused(Scene *s, const char *text, const char *hint)
+{
+    if (!strstr(text, hint))
+        g_error("The text does not speak of %s: %s", hint, text);
+    g_assert_cmpuint(qemu_count_jobs(s->vm), ==, 0);
+    property_check_string(s->recorder, s->disk, DISK_INTERFACE, "JobState", "none");
+}
+
+static void test_refused_images(void)
+{
+    g_autoptr(Scene) s = scene_new(&(SceneOptions){.depth = 4});
+    g_autofree char *stranger = image_create(s->rig->dir, "stranger", "qcow2", SCENE_SIZE);
+    g_autofree char *long_name = g_strnfill(5000, 'x');
+
+    refused(s, SERVICE_ERROR("NoSuchImage"), "'top'", 1, "top", "s", stranger);
+    refused(s, SERVICE_ERROR("NoSuchImage"), "'base'", 1, "base", "s", "4");
+    refused(s, SERVICE_ERROR("NoSuchImage"), "web1", 1, "base", "s", "");
+    refused(s, INVALID_ARGS, "4096", 1, "base", "s", long_name);
+    refused(s, INVALID_ARGS, "same image", 2, "top", "s", "2", "base", "s", "2");
+    refused(s, INVALID_ARGS, "above", 2, "top", "s", "2", "base", "s", "1");
+    refused(s, SERVICE_ERROR("ActiveLayer"), "'active'", 1, "top", "s", "0");
+    refused(s, SERVICE_ERROR("ActiveLayer"), "Pivot", 1, "top", "s", s->chain[3]);
+    refused(s, SERVICE_ERROR("NotActiveLayer"), "'top'", 2, "active", "b", true, "top", "s", "1");
+    refused(s, SERVICE_ERROR("NothingToCommit"), "deepest", 1, "top", "s", "3");
+    refused(s, SERVICE_ERROR("NothingToCommit"), "deepest", 2, "top", "s", "3", "shallow", "b",
+            true);
+
+    /* And the next call works. */
+    unsigned from = recorder_mark(s->recorder);
+    commit_with(s, 0);
+    scene_wait_finished(s, from, "completed");
+    scene_wait_depth(s, 2);
+    refused(s, SERVICE_ERROR("ActiveLayer"), "--active", 0);
+}
+
+static void test_refused_options(void)
+{
+    g_autoptr(Scene) s = scene_new(&(SceneOptions){.depth = 4});
+
+    refused(s, INVALID_ARGS, "'bottom'", 1, "bottom", "s", "1");
+    refused(s, INVALID_ARGS, "twice", 2, "base", "s", "3", "base", "s", "3");
+    refused(s, INVALID_ARGS, "boolean", 1, "active", "s", "yes");
+    refused(s, INVALID_ARGS, "string", 1, "top", "u", UINT32_C(1));
+    refused(s, INVALID_ARGS, "'on-ready'", 1, "on-ready", "s", "reboot");
+    refused(s, INVALID_ARGS, "report, stop, enospc", 1, "on-error", "s", "ignore");
+    refused(s, INVALID_ARGS, "'shallow'", 2, "shallow", "b", true, "base", "s", "3");
+    refused(s, INVALID_ARGS, "'relative'", 2, "relative", "b", true, "backing-file", "s", "x");
+    refused(s, INVALID_ARGS, "'backing-file'", 2, "active", "b", true, "backing-file", "s", "x");
+    refused(s, INVALID_ARGS, "'on-ready'", 1, "on-ready", "s", "pivot");
+    refused(s, INVALID_ARGS, "2^63-1", 1, "speed", "t", UINT64_MAX);
+    refused(s, INVALID_ARGS, "number", 1, "speed", "x", INT64_C(-1));
+    refused(s, INVALID_ARGS, "1023", 1, "backing-file", "s", "");
+    refused(s, SERVICE_ERROR("NotSupported"), "'backing-file'", 1, "relative", "b", true);
+}
+
+int main(int argc, char *argv[])
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_data_func("/commit-with/middle-into-middle", "qcow2", test_middle_into_middle);
+    g_test_add_data_func("/commit-with/middle-into-middle-above-raw", "raw",
+                         test_middle_into_middle);
+    g_test_add_data_func("/commit-with/middle-into-base", "qcow2", test_middle_into_base);
+    g_test_add_data_func("/commit-with/middle-into-raw-base", "raw", test_middle_into_base);
+    g_test_add_data_func("/commit-with/active-into-middle-pivot", "pivot", test_active_into_middle);
+    g_test_add_data_func("/commit-with/active-into-middle-keep", "keep", test_active_into_middle);
+    g_test_add_func("/commit-with/all-into-base", test_all_into_base);
+    g_test_add_data_func("/commit-with/shallow-rounds-active", "active", test_shallow_rounds);
+    g_test_add_data_func("/commit-with/shallow-rounds-below", "below", test_shallow_rounds);
+    g_test_add_func("/commit-with/named-nodes", test_named_nodes);
+    g_test_add_data_func("/commit-with/on-ready-pivot", "pivot", test_on_ready);
+    g_test_add_data_func("/commit-with/on-ready-keep", "keep", test_on_ready);
+    g_test_add_func("/commit-with/speed", test_speed);
+    g_test_add_data_func("/commit-with/backing-file", "given", test_backing_file);
+    g_test_add_data_func("/commit-with/relative-backing-file", "relative", test_backing_file);
+    g_test_add_func("/commit-with/refuses-images", test_refused_images);
+    g_test_add_func("/commit-with/refuses-options", test_refused_options);
+    return g_test_run();
+}
