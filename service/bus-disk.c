@@ -53,16 +53,6 @@ static int commit(sd_bus_message *message, void *userdata, sd_bus_error *error)
     return r < 0 ? r : start_commit(message, userdata, &(CommitOptions){.active = active});
 }
 
-static int parse_on_ready(const char *word, void *ret)
-{
-    return job_on_ready_from_string(word, ret);
-}
-
-static int parse_on_error(const char *word, void *ret)
-{
-    return job_on_error_from_string(word, ret);
-}
-
 #define OPTION(key_, type_, field_, ...)                                                           \
     {                                                                                              \
         .key = (key_), .type = (type_), .offset = offsetof(CommitOptions, field_), __VA_ARGS__     \
@@ -73,8 +63,10 @@ static const BusOption commit_options[] = {
     OPTION("top", "s", top),
     OPTION("base", "s", base),
     OPTION("shallow", "b", shallow),
-    OPTION("on-ready", "s", on_ready, .parse = parse_on_ready, .words = "wait, pivot, keep"),
-    OPTION("on-error", "s", on_error, .parse = parse_on_error, .words = "report, stop, enospc"),
+    OPTION("on-ready", "s", on_ready, .parse = bus_options_parse_on_ready,
+           .words = BUS_OPTIONS_ON_READY_WORDS),
+    OPTION("on-error", "s", on_error, .parse = bus_options_parse_on_error,
+           .words = BUS_OPTIONS_ON_ERROR_WORDS),
     OPTION("speed", "t", speed),
     OPTION("backing-file", "s", backing_file),
     OPTION("relative", "b", relative),

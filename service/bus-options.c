@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "job.h"
 #include "text.h"
 
 /* Longer keys are not repeated in a refusal. */
@@ -13,9 +14,16 @@
 
 static const char *type_words(const char *type)
 {
-    return *type == 'b'   ? "a boolean (b)"
-           : *type == 't' ? "an unsigned 64-bit number (t)"
-                          : "a string (s)";
+    switch (*type) {
+    case 'b':
+        return "a boolean (b)";
+    case 't':
+        return "an unsigned 64-bit number (t)";
+    case 'a':
+        return "an array of strings (as)";
+    default:
+        return "a string (s)";
+    }
 }
 
 static int read_string(sd_bus_message *m, const BusOption *option, void *field, Refusal *r)
@@ -40,6 +48,44 @@ static int read_string(sd_bus_message *m, const BusOption *option, void *field, 
     return 0;
 }
 
+char **bus_options_free_array(char **array)
+{
+    for (size_t i = 0; array && array[i]; i++)
+        free(array[i]);
+    free(array);
+    return NULL;
+}
+
+static int read_array(sd_bus_message *m, const BusOption *option, char ***ret, Refusal *r)
+{
+    size_t n = 0;
+
+    int k = sd_bus_message_enter_container(m, 'v', "as");
+    if (k >= 0)
+        k = sd_bus_message_read_strv(m, ret);
+    if (k >= 0)
+        k = sd_bus_message_exit_container(m);
+    if (k < 0)
+        return k;
+
+    while (*ret && (*ret)[n])
+        n++;
+    if (n == 0 || n > BUS_OPTION_ARRAY_MAX)
+        refusal_set(r, REFUSAL_INVALID_ARGS, "Option '%s' has 1 to %d strings.", option->key,
+                    BUS_OPTION_ARRAY_MAX);
+    return 0;
+}
+
+int bus_options_parse_on_ready(const char *word, void *ret)
+{
+    return job_on_ready_from_string(word, ret);
+}
+
+int bus_options_parse_on_error(const char *word, void *ret)
+{
+    return job_on_error_from_string(word, ret);
+}
+
 static int read_value(sd_bus_message *m, const BusOption *option, void *field, Refusal *r)
 {
     const char *contents;
@@ -62,6 +108,8 @@ static int read_value(sd_bus_message *m, const BusOption *option, void *field, R
         return k;
     case 't':
         return sd_bus_message_read(m, "v", "t", (uint64_t *)field);
+    case 'a':
+        return read_array(m, option, field, r);
     default:
         return read_string(m, option, field, r);
     }

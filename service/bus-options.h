@@ -16,8 +16,12 @@
 /* Bytes of a value that is a string: what QEMU takes as a file name. */
 #define BUS_OPTION_STRING_MAX 4096
 
-/* One key. `type` is "b" (a bool at the offset), "t" (a uint64_t) or "s": a char * into the
- * message, or, with parse, whatever that makes of the word; `words` then says what it knows. */
+/* Strings of a value that is an array of them. */
+#define BUS_OPTION_ARRAY_MAX 256
+
+/* One key. `type` is "b" (a bool at the offset), "t" (a uint64_t), "as" (a char **, which the caller
+ * frees with bus_options_free_array()) or "s": a char * into the message, or, with parse, whatever
+ * that makes of the word; `words` then says what it knows. */
 typedef struct BusOption {
     const char *key;
     const char *type;
@@ -31,6 +35,14 @@ typedef struct BusOption {
  * are not right. */
 int bus_options_read(sd_bus_message *m, const BusOption *table, size_t n, void *ret,
                      Refusal *ret_refusal);
+
+char **bus_options_free_array(char **array);
+
+/* For BusOption.parse: words of JobOnReady and JobOnError. */
+int bus_options_parse_on_ready(const char *word, void *ret);
+int bus_options_parse_on_error(const char *word, void *ret);
+#define BUS_OPTIONS_ON_READY_WORDS "wait, pivot, keep"
+#define BUS_OPTIONS_ON_ERROR_WORDS "report, stop, enospc"
 
 /* Whether the first argument is a dictionary in which the key is set to true. Rewinds the message.
  */

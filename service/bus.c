@@ -52,13 +52,16 @@ char *bus_vm_path(const Vm *vm)
     return sd_bus_path_encode_many(&path, VM_TEMPLATE, vm_name(vm)) < 0 ? NULL : path;
 }
 
-char *bus_disk_path(const Disk *d)
+char *bus_disk_path_of(const Vm *vm, const char *disk)
 {
     char *path;
 
-    return sd_bus_path_encode_many(&path, DISK_TEMPLATE, vm_name(disk_vm(d)), disk_name(d)) < 0
-               ? NULL
-               : path;
+    return sd_bus_path_encode_many(&path, DISK_TEMPLATE, vm_name(vm), disk) < 0 ? NULL : path;
+}
+
+char *bus_disk_path(const Disk *d)
+{
+    return bus_disk_path_of(disk_vm(d), disk_name(d));
 }
 
 Vm *bus_find_vm(const Bus *b, const char *path)
@@ -279,6 +282,21 @@ static void on_job_finished(Commit *job, void *userdata)
         (void)sd_bus_emit_interfaces_removed(b->connection, path, BUS_INTERFACE_JOB, NULL);
 }
 
+static void on_jobs_changed(Vm *vm, void *userdata)
+{
+    bus_vm_jobs_changed(userdata, vm);
+}
+
+static void on_jobs_ready(Vm *vm, void *userdata)
+{
+    bus_vm_signal_ready(userdata, vm);
+}
+
+static void on_jobs_finished(Vm *vm, void *userdata)
+{
+    bus_vm_signal_finished(userdata, vm);
+}
+
 const DomainObserver bus_observer = {
     .vm_added = on_vm_added,
     .vm_changed = on_vm_changed,
@@ -291,6 +309,9 @@ const DomainObserver bus_observer = {
     .job_ready = on_job_ready,
     .job_hidden = on_job_hidden,
     .job_finished = on_job_finished,
+    .jobs_changed = on_jobs_changed,
+    .jobs_ready = on_jobs_ready,
+    .jobs_finished = on_jobs_finished,
 };
 
 int bus_new(sd_bus *connection, GateMode mode, Bus **ret)

@@ -43,6 +43,7 @@ uid_t bus_caller_uid(const Bus *b, sd_bus_message *call);
 /* Object paths; the caller frees, NULL without memory. */
 char *bus_vm_path(const Vm *vm);
 char *bus_disk_path(const Disk *d);
+char *bus_disk_path_of(const Vm *vm, const char *disk);
 /* The object behind a path, NULL for none. */
 Vm *bus_find_vm(const Bus *b, const char *path);
 Disk *bus_find_disk(const Bus *b, const char *path);
@@ -59,6 +60,9 @@ void bus_reply_done(const Refusal *refusal, void *userdata);
 extern const sd_bus_vtable bus_manager_vtable[], bus_vm_vtable[], bus_disk_vtable[],
     bus_job_vtable[];
 void bus_vm_changed(Bus *b, const Vm *vm);
+void bus_vm_jobs_changed(Bus *b, const Vm *vm);
+void bus_vm_signal_ready(Bus *b, const Vm *vm);
+void bus_vm_signal_finished(Bus *b, const Vm *vm);
 void bus_disk_changed(Bus *b, const Disk *d, unsigned changes);
 /* JobState has changed; with last, LastJob too. */
 void bus_disk_job_changed(Bus *b, const Disk *d, bool last);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "group-internal.h"
 #include "log.h"
 #include "message-ids.h"
 #include "text.h"
@@ -131,6 +132,10 @@ static bool is_abort(const Commit *c)
 
 void commit_record(Commit *c)
 {
+    if (c->group) {
+        group_member_held(c);
+        return;
+    }
     /* Only a pivot moves the guest to another image. Where an earlier process of ours, or somebody
      * else, has asked for the end, it may be one; if it was none, the end puts the record right. */
     if (!c->active || is_abort(c)) {
@@ -261,6 +266,7 @@ void commit_finish(Commit *c, JobResult result)
     log_end(c, result, error, message);
     disk_end_job(c->disk, &last);
     o->job_finished(c, userdata);
+    group_member_ended(c, result, message);
 
     if (result == JOB_RESULT_LOST)
         return;

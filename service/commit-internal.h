@@ -11,6 +11,7 @@
 
 /* A way back from QEMU's answer to a job that may have ended meanwhile. */
 typedef struct CommitRef CommitRef;
+typedef struct Group Group;
 struct CommitRef {
     Commit *commit; /* NULL once the job has ended */
     CommitRef *previous, *next;
@@ -36,6 +37,9 @@ struct Commit {
 
     uint64_t offset, length, speed;
     bool auto_finalize;       /* QEMU hands over by itself: an export shows the disk */
+    Group *group;             /* it ends together with the jobs of other disks; NULL: by itself */
+    uint64_t group_serial;    /* of the group, 0 for none */
+    bool withdrawn;           /* its group could not be started: nobody has heard of it */
     bool starting;            /* QEMU's answer to the start is on its way */
     bool ending;              /* a Pivot or Abort is on its way, or was accepted */
     bool restarting;          /* cancelled, to be started again with auto_finalize */
@@ -63,6 +67,17 @@ Qmp *commit_qmp(const Commit *c);
 CommitRef *commit_ref_new(Commit *c);
 /* Frees the reference and returns what it still stands for. */
 Commit *commit_ref_free(CommitRef *ref);
+
+/* Sets up the job on the disk, without a word to QEMU. */
+int commit_prepare(Disk *d, const CommitPlan *plan);
+/* What QEMU's answer to a start means to the caller. */
+void commit_refuse_start(const Disk *d, const Commit *c, const QmpReply *reply, Refusal *r);
+/* Sends Pivot or Abort of a job that is in a phase for it. deferred: commit_apply() follows, when
+ * done has been called without a refusal. */
+void commit_conclude(Commit *c, JobIntent intent, bool deferred, DoneFunc done, void *userdata);
+void commit_apply(Commit *c, JobIntent intent);
+/* For what goes on by itself: the answer is nobody's. */
+void commit_ignore_done(const Refusal *refusal, void *userdata);
 
 /* Feeds the machine, carries the effects out, announces a changed state. May free the commit. */
 void commit_handle(Commit *c, JobEvent event);

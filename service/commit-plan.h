@@ -22,6 +22,7 @@ typedef struct CommitPlan {
     uint64_t speed;     /* bytes/s, 0 for unlimited */
     char *backing_file; /* for the image above top to record, NULL for QEMU's choice */
     uid_t uid;          /* of the caller */
+    uint64_t group;     /* CommitId.group */
 } CommitPlan;
 
 /* Whether the disk allows the commit; if so, ret_plan borrows nodes from the disk's chain. */

@@ -22,7 +22,8 @@ typedef struct CommitRequest {
     CommitRef *ref;
     RequestKind kind;
     uint64_t speed;
-    char *where; /* outlives the job and the disk */
+    bool deferred; /* whoever asked applies it, when all is answered */
+    char *where;   /* outlives the job and the disk */
     DoneFunc done;
     void *userdata;
 } CommitRequest;
@@ -105,8 +106,13 @@ static void on_answer(Qmp *q, const QmpReply *reply, void *userdata)
     CommitRequest *r = userdata;
     RequestKind kind = r->kind;
     uint64_t speed = r->speed;
-    bool ends = kind == REQUEST_PIVOT || kind == REQUEST_ABORT;
+    bool ends = kind == REQUEST_PIVOT || kind == REQUEST_ABORT, deferred = r->deferred;
 
+    /* What timed out is sent and cannot be taken back: it counts as accepted. */
+    bool accepted = reply->error == 0 || (ends && reply->error == -ETIMEDOUT);
+
+    if (r->ref->commit && !accepted && ends && reply->error != -ENOTCONN)
+        take_back(r->ref->commit);
     if (reply->error)
         refuse_reply(r, reply);
     else
@@ -116,11 +122,8 @@ static void on_answer(Qmp *q, const QmpReply *reply, void *userdata)
         return;
 
     Vm *vm = disk_vm(c->disk);
-    /* What timed out is sent and cannot be taken back: it counts as accepted. */
-    if (reply->error == 0 || (ends && reply->error == -ETIMEDOUT))
+    if (accepted && !deferred)
         apply(c, kind, speed);
-    else if (ends && reply->error != -ENOTCONN)
-        take_back(c);
     if (reply->error != -ENOTCONN)
         vm_refresh_jobs(vm);
 }
@@ -176,6 +179,17 @@ static bool refuse_if_foreign(const Commit *c, DoneFunc done, void *userdata)
     return true;
 }
 
+static bool refuse_if_member(const Commit *c, DoneFunc done, void *userdata)
+{
+    if (!c->group)
+        return false;
+
+    disk_refuse(c->disk, done, userdata, REFUSAL_NOT_SUPPORTED,
+                "the disk is committed together with others of its VM, and ends with them: call "
+                "Pivot or Abort of the VM (\"vmdiskctl pivot VM\", \"vmdiskctl abort VM\").");
+    return true;
+}
+
 static bool refuse_if_ending(const Commit *c, DoneFunc done, void *userdata)
 {
     if (refuse_if_foreign(c, done, userdata))
@@ -217,6 +231,26 @@ static int note_pivot_wish(const Commit *c)
     return c->auto_finalize ? commit_note_pivot(c, /* merging= */ true) : 0;
 }
 
+/* c->ending is set. */
+static void send_pivot(CommitRequest *r)
+{
+    Commit *c = r->ref->commit;
+
+    int k = note_pivot_wish(c);
+    if (k < 0) {
+        c->ending = false;
+        disk_refuse(c->disk, r->done, r->userdata, REFUSAL_NOT_READY,
+                    "the image record cannot be written: %s. Make room for it, then pivot.",
+                    strerror(-k));
+        request_free(r);
+        return;
+    }
+
+    k = block_job_complete(commit_qmp(c), c->qemu_id, on_answer, r);
+    if (k < 0)
+        request_failed(r, k);
+}
+
 static void on_pivot_read(Vm *vm, int error, void *userdata)
 {
     CommitRequest *r = userdata;
@@ -237,24 +271,12 @@ static void on_pivot_read(Vm *vm, int error, void *userdata)
         return;
     }
 
-    int k = note_pivot_wish(c);
-    if (k < 0) {
-        c->ending = false;
-        disk_refuse(c->disk, r->done, r->userdata, REFUSAL_NOT_READY,
-                    "the image record cannot be written: %s. Make room for it, then pivot.",
-                    strerror(-k));
-        request_free(r);
-        return;
-    }
-
-    k = block_job_complete(commit_qmp(c), c->qemu_id, on_answer, r);
-    if (k < 0)
-        request_failed(r, k);
+    send_pivot(r);
 }
 
 void commit_pivot(Commit *c, DoneFunc done, void *userdata)
 {
-    if (refuse_if_ending(c, done, userdata))
+    if (refuse_if_member(c, done, userdata) || refuse_if_ending(c, done, userdata))
         return;
     if (!c->active) {
         disk_refuse(c->disk, done, userdata, REFUSAL_NOT_READY,
@@ -281,14 +303,9 @@ void commit_pivot(Commit *c, DoneFunc done, void *userdata)
         request_failed(r, k);
 }
 
-void commit_abort(Commit *c, DoneFunc done, void *userdata)
+static void send_abort(CommitRequest *r)
 {
-    if (refuse_if_ending(c, done, userdata))
-        return;
-
-    CommitRequest *r = request_new(c, REQUEST_ABORT, done, userdata);
-    if (!r)
-        return;
+    Commit *c = r->ref->commit;
 
     /* On record for whoever finds the job at the barrier; an Abort does not fail for want of it. */
     if (c->active && c->machine.phase == JOB_READY)
@@ -302,6 +319,36 @@ void commit_abort(Commit *c, DoneFunc done, void *userdata)
         k = block_job_cancel(commit_qmp(c), c->qemu_id, on_answer, r);
     if (k < 0)
         request_failed(r, k);
+}
+
+void commit_abort(Commit *c, DoneFunc done, void *userdata)
+{
+    if (refuse_if_member(c, done, userdata) || refuse_if_ending(c, done, userdata))
+        return;
+
+    CommitRequest *r = request_new(c, REQUEST_ABORT, done, userdata);
+    if (r)
+        send_abort(r);
+}
+
+void commit_conclude(Commit *c, JobIntent intent, bool deferred, DoneFunc done, void *userdata)
+{
+    RequestKind kind = intent == JOB_INTENT_PIVOT ? REQUEST_PIVOT : REQUEST_ABORT;
+    CommitRequest *r = request_new(c, kind, done, userdata);
+    if (!r)
+        return;
+
+    r->deferred = deferred;
+    c->ending = true;
+    if (kind == REQUEST_PIVOT)
+        send_pivot(r);
+    else
+        send_abort(r);
+}
+
+void commit_apply(Commit *c, JobIntent intent)
+{
+    apply(c, intent == JOB_INTENT_PIVOT ? REQUEST_PIVOT : REQUEST_ABORT, /* speed= */ 0);
 }
 
 void commit_pause(Commit *c, DoneFunc done, void *userdata)

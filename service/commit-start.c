@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "group-internal.h"
 #include "text.h"
 
 uint64_t commit_now_usec(void)
@@ -29,6 +30,7 @@ char *commit_make_id(const Commit *c, uint64_t usec)
         .on_error = c->on_error,
         .uid = c->uid,
         .started_usec = usec,
+        .group = c->group_serial,
         .disk = (char *)disk_name(c->disk), /* borrowed */
         .top = c->top,
         .base = c->base,
@@ -97,7 +99,7 @@ static const char *advice(RefusalKind kind)
     }
 }
 
-static void refuse_start(const Disk *d, const Commit *c, const QmpReply *reply, Refusal *r)
+void commit_refuse_start(const Disk *d, const Commit *c, const QmpReply *reply, Refusal *r)
 {
     _cleanup_(freep) char *user = NULL;
     RefusalKind kind;
@@ -142,7 +144,7 @@ static void on_started(Qmp *q, const QmpReply *reply, void *userdata)
 
     c->starting = false;
     if (reply->error) {
-        refuse_start(d, c, reply, &refusal);
+        commit_refuse_start(d, c, reply, &refusal);
         if (reply->error != -ETIMEDOUT)
             disk_set_job(d, NULL);
     }
@@ -156,8 +158,7 @@ static void on_started(Qmp *q, const QmpReply *reply, void *userdata)
         vm_refresh_jobs(vm);
 }
 
-/* Sets up the job on the disk, without a word to QEMU. */
-static int prepare(Disk *d, const CommitPlan *plan, CommitStart **ret)
+int commit_prepare(Disk *d, const CommitPlan *plan)
 {
     _cleanup_(commit_freep) Commit *c = NULL;
     const Chain *chain = disk_chain(d);
@@ -171,41 +172,44 @@ static int prepare(Disk *d, const CommitPlan *plan, CommitStart **ret)
     c->qemu_id = c->id ? strdup(c->id) : NULL;
     c->auto_finalize = plan->active && disk_has_export(d, vm_graph(disk_vm(d)));
     c->starting = true;
+    if (!c->qemu_id)
+        return -ENOMEM;
 
+    disk_set_job(d, TAKE_PTR(c));
+    return 0;
+}
+
+/* Sends the start of what is prepared. */
+static int send_start(Disk *d, DoneFunc done, void *userdata)
+{
     CommitStart *s = calloc(1, sizeof(CommitStart));
-    CommitRef *ref = commit_ref_new(c);
-    if (!s || !ref || !c->qemu_id) {
-        free(s);
+    CommitRef *ref = s ? commit_ref_new(disk_job(d)) : NULL;
+    int r = -ENOMEM;
+
+    if (ref) {
+        *s = (CommitStart){ref, done, userdata};
+        r = commit_send(disk_job(d), on_started, s);
+    }
+    if (r < 0) {
         if (ref)
             commit_ref_free(ref);
-        return -ENOMEM;
+        free(s);
     }
-    s->ref = ref;
-    disk_set_job(d, TAKE_PTR(c));
-    *ret = s;
-    return 0;
+    return r;
 }
 
 void commit_start(Disk *d, const CommitPlan *plan, DoneFunc done, void *userdata)
 {
     Refusal refusal = {REFUSAL_NONE, NULL};
-    CommitStart *s = NULL;
-    int r = prepare(d, plan, &s);
 
-    if (r >= 0) {
-        s->done = done;
-        s->userdata = userdata;
-        r = commit_send(disk_job(d), on_started, s);
-    }
+    int r = commit_prepare(d, plan);
+    if (r >= 0)
+        r = send_start(d, done, userdata);
     if (r >= 0)
         return;
 
-    refuse_start(d, disk_job(d), &(QmpReply){.error = r}, &refusal);
-    if (s) {
-        commit_ref_free(s->ref);
-        free(s);
-        disk_set_job(d, NULL);
-    }
+    commit_refuse_start(d, disk_job(d), &(QmpReply){.error = r}, &refusal);
+    disk_set_job(d, NULL);
     done(&refusal, userdata);
     refusal_done(&refusal);
 }
@@ -242,11 +246,14 @@ int commit_adopt(Disk *d, const CommitId *id, const GraphJob *job)
         return -ENOMEM;
 
     c->adopted = true;
+    c->group_serial = id->group;
     c->auto_finalize = job->auto_finalize;
     c->offset = job->offset;
     c->length = job->length;
     c->machine.phase = is_ending(job->status) ? JOB_ENDING : JOB_RUNNING;
     c->machine.paused = strcmp(job->status, "paused") == 0 || strcmp(job->status, "standby") == 0;
     disk_set_job(d, TAKE_PTR(c));
+    if (id->group)
+        group_adopt(disk_job(d), id->group);
     return 0;
 }

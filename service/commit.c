@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "group-internal.h"
 #include "text.h"
 
 char *commit_where(const Disk *d)
@@ -48,6 +49,7 @@ int commit_new(Disk *d, const CommitPlan *plan, Commit **ret)
         .backing_file = plan->backing_file ? strdup(plan->backing_file) : NULL,
         .speed = plan->speed,
         .uid = plan->uid,
+        .group_serial = plan->group,
     };
     if (!c->type || !c->top || !c->base || (plan->backing_file && !c->backing_file))
         return -ENOMEM;
@@ -63,6 +65,7 @@ Commit *commit_free(Commit *c)
 
     for (CommitRef *ref = c->refs; ref; ref = ref->next)
         ref->commit = NULL;
+    group_forget(c);
     free(c->id);
     free(c->qemu_id);
     free(c->type);
@@ -133,22 +136,25 @@ static void announce_ready(Commit *c)
     o->job_ready(c, userdata);
 }
 
-/* A caller's choice in advance: the job goes on by itself, the answer is nobody's. */
-static void ignore_done(const Refusal *refusal, void *userdata)
+void commit_ignore_done(const Refusal *refusal, void *userdata)
 {
 }
 
 static void act_on_ready(Commit *c)
 {
+    if (c->group) {
+        group_member_ready(c);
+        return;
+    }
     switch (c->on_ready) {
     case JOB_ON_READY_WAIT:
     case JOB_ON_READY_MAX_:
         return;
     case JOB_ON_READY_PIVOT:
-        commit_pivot(c, ignore_done, /* userdata= */ NULL);
+        commit_pivot(c, commit_ignore_done, /* userdata= */ NULL);
         return;
     case JOB_ON_READY_KEEP:
-        commit_abort(c, ignore_done, /* userdata= */ NULL);
+        commit_abort(c, commit_ignore_done, /* userdata= */ NULL);
         return;
     }
 }
@@ -324,10 +330,24 @@ void commit_recall(Commit *c)
     }
 }
 
+/* Its end is waited for, so that the disk is free again when the caller is told. */
+static void handle_withdrawn(Commit *c, const GraphJob *job)
+{
+    if (job && strcmp(job->status, "concluded") != 0)
+        return;
+    if (job)
+        (void)block_job_dismiss(commit_qmp(c), c->qemu_id, /* callback= */ NULL, NULL);
+    disk_withdraw_job(c->disk);
+}
+
 void commit_handle_status(Commit *c, const GraphJob *job)
 {
     if (c->starting)
         return;
+    if (c->withdrawn) {
+        handle_withdrawn(c, job);
+        return;
+    }
     if (c->foreign) {
         commit_handle_foreign(c, job);
         return;

@@ -400,6 +400,13 @@ void disk_drop_job(Disk *d)
     d->job = NULL;
 }
 
+void disk_withdraw_job(Disk *d)
+{
+    free(d->ended);
+    d->ended = strdup(commit_qemu_id(d->job));
+    disk_set_job(d, NULL);
+}
+
 /* An outcome is durable before it is announced, so that a crash between the two does not lose it.
  */
 static void record_end(Disk *d, const LastJob *last)

@@ -73,6 +73,8 @@ void disk_abort(Disk *d, DoneFunc done, void *userdata);
 
 /* For commit: the job goes without a result; the caller frees it. */
 void disk_drop_job(Disk *d);
+/* For commit: the job, which nobody has heard of, is freed; QEMU may list it once more. */
+void disk_withdraw_job(Disk *d);
 /* For commit: the job begins and ends its life on the disk. */
 void disk_set_job(Disk *d, Commit *job);
 /* Takes over what last holds, on record first; forgets the job. */

@@ -90,6 +90,10 @@ unsigned job_handle(JobMachine *m, JobEvent event)
         m->intent = JOB_INTENT_ABORT;
     if (event == JOB_EVENT_READY)
         m->announced = true;
+    if (event == JOB_EVENT_PENDING)
+        m->held = true;
+    if (event == JOB_EVENT_RESTART)
+        m->held = false;
     m->phase = t->next;
     return t->effects;
 }
@@ -135,6 +139,14 @@ static bool is_cancelled(const char *error)
     return strcmp(error, "Operation canceled") == 0;
 }
 
+/* A job that was cancelled at the barrier has copied everything, and flushed it. */
+static JobResult judge_error(const JobMachine *m, bool active, const char *error)
+{
+    if (!is_cancelled(error))
+        return JOB_RESULT_FAILED;
+    return active && m->held ? JOB_RESULT_KEPT : JOB_RESULT_CANCELLED;
+}
+
 JobResult job_judge(const JobMachine *m, bool active, const char *error, bool gone, JobGraph graph)
 {
     switch (graph) {
@@ -142,14 +154,14 @@ JobResult job_judge(const JobMachine *m, bool active, const char *error, bool go
         return JOB_RESULT_COMPLETED;
     case JOB_GRAPH_UNCHANGED:
         if (error)
-            return is_cancelled(error) ? JOB_RESULT_CANCELLED : JOB_RESULT_FAILED;
+            return judge_error(m, active, error);
         /* Nobody can tell a kept copy from a cancelled one: claim the lesser. */
         if (gone)
             return JOB_RESULT_CANCELLED;
         return active ? JOB_RESULT_KEPT : JOB_RESULT_FAILED;
     case JOB_GRAPH_UNKNOWN:
         if (error)
-            return is_cancelled(error) ? JOB_RESULT_CANCELLED : JOB_RESULT_FAILED;
+            return judge_error(m, active, error);
         if (!active || gone)
             return JOB_RESULT_LOST;
         /* The device is gone, and its job had no error. An unplug ends a ready job softly. */

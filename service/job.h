@@ -123,6 +123,7 @@ typedef struct JobMachine {
     JobIntent intent;
     bool paused;    /* by a user; drains make QEMU's own "paused" flicker */
     bool announced; /* JobReady has been sent */
+    bool held;      /* has stood at the barrier: base and overlay were equal there */
 } JobMachine;
 
 /* Takes the event and returns the effects, JobEffect bits. An event that means nothing in the phase

@@ -13,11 +13,11 @@
 
 #define SUFFIX ".ledger"
 
-static char *group_file(const LedgerGroup *g, const char *suffix)
+static char *group_file(const LedgerGroup *g)
 {
     _cleanup_(freep) char *both = text_format("%s/%s", g->vm, g->disk);
 
-    return both ? text_format("%016" PRIx64 "%s", text_hash(both, strlen(both)), suffix) : NULL;
+    return both ? text_format("%016" PRIx64 SUFFIX, text_hash(both, strlen(both))) : NULL;
 }
 
 static int write_all(int fd, const char *text, size_t n)
@@ -35,11 +35,10 @@ static int write_all(int fd, const char *text, size_t n)
 }
 
 /* All or nothing: a new file under another name, then the name; both are on the disk in the end. */
-int ledger_file_save(int directory, const LedgerGroup *g)
+int ledger_file_write(int directory, const char *name, const char *text)
 {
-    _cleanup_(freep) char *text = ledger_group_to_text(g);
-    _cleanup_(freep) char *name = group_file(g, SUFFIX), *new = group_file(g, ".new");
-    if (!text || !name || !new)
+    _cleanup_(freep) char *new = text_format("%s.new", name);
+    if (!new)
         return -ENOMEM;
 
     _cleanup_(closep) int fd =
@@ -57,7 +56,7 @@ int ledger_file_save(int directory, const LedgerGroup *g)
     return fsync(directory) < 0 ? -errno : 0;
 }
 
-int ledger_file_load(int directory, const char *name, LedgerGroup **ret)
+int ledger_file_read(int directory, const char *name, char **ret, size_t *ret_length)
 {
     struct stat st;
     _cleanup_(closep) int fd =
@@ -80,12 +79,31 @@ int ledger_file_load(int directory, const char *name, LedgerGroup **ret)
         done += (size_t)got;
     }
     text[n] = '\0';
-    return ledger_group_from_text(text, n, ret);
+    *ret = TAKE_PTR(text);
+    *ret_length = n;
+    return 0;
+}
+
+int ledger_file_save(int directory, const LedgerGroup *g)
+{
+    _cleanup_(freep) char *text = ledger_group_to_text(g);
+    _cleanup_(freep) char *name = group_file(g);
+
+    return text && name ? ledger_file_write(directory, name, text) : -ENOMEM;
+}
+
+int ledger_file_load(int directory, const char *name, LedgerGroup **ret)
+{
+    _cleanup_(freep) char *text = NULL;
+    size_t n;
+
+    int r = ledger_file_read(directory, name, &text, &n);
+    return r < 0 ? r : ledger_group_from_text(text, n, ret);
 }
 
 void ledger_file_remove(int directory, const LedgerGroup *g)
 {
-    _cleanup_(freep) char *name = group_file(g, SUFFIX);
+    _cleanup_(freep) char *name = group_file(g);
 
     if (name)
         (void)unlinkat(directory, name, 0);

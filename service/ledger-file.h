@@ -15,3 +15,8 @@ int ledger_file_save(int directory, const LedgerGroup *g);
 int ledger_file_load(int directory, const char *name, LedgerGroup **ret);
 void ledger_file_remove(int directory, const LedgerGroup *g);
 bool ledger_file_is_name(const char *name);
+
+/* The same for any text. */
+int ledger_file_write(int directory, const char *name, const char *text);
+/* -EBADMSG: no regular file, or longer than LEDGER_FILE_MAX. NUL follows the text. */
+int ledger_file_read(int directory, const char *name, char **ret, size_t *ret_length);

@@ -4,14 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <string.h>
-#include <time.h>
 
 #include "drive.h"
-#include "json.h"
 #include "ledger-file.h"
 #include "ledger-group.h"
+#include "ledger-revise.h"
+#include "ledger-together.h"
 #include "log.h"
 #include "message-ids.h"
 #include "text.h"
@@ -20,32 +19,8 @@ struct Ledger {
     int directory;
     LedgerGroup **groups;
     size_t n;
+    bool together; /* some groups are on record together, and unsaved */
 };
-
-static uint64_t now_usec(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-/* The name that counts: of json:{…} that of the innermost file. The caller frees. */
-static char *image_key(const char *file)
-{
-    const char *name = file;
-
-    if (!text_has_prefix(file, "json:"))
-        return strdup(file);
-
-    json_object *o = json_tokener_parse(file + strlen("json:")), *below = o;
-    while (below && json_get_string(below, "filename", &name) < 0)
-        if (json_get_object(below, "file", &below) < 0)
-            below = NULL;
-    char *key = strdup(below ? name : file);
-    json_object_put(o);
-    return key;
-}
 
 static bool is_absolute(const char *file)
 {
@@ -75,18 +50,42 @@ static void drop_at(Ledger *l, size_t i)
     memmove(&l->groups[i], &l->groups[i + 1], (l->n - i) * sizeof(LedgerGroup *));
 }
 
+/* What is on record together goes into the files of the disks: before that, nothing newer may. */
+static int settle_together(Ledger *l)
+{
+    for (size_t i = 0; l->together && i < l->n; i++) {
+        int r = l->groups[i]->unsaved ? ledger_file_save(l->directory, l->groups[i]) : 0;
+        if (r < 0)
+            return r;
+        l->groups[i]->unsaved = false;
+    }
+    int r = l->together ? ledger_together_remove(l->directory) : 0;
+    if (r >= 0)
+        l->together = false;
+    return r;
+}
+
+static int make_room(Ledger *l)
+{
+    LedgerGroup **grown = reallocarray(l->groups, l->n + 1, sizeof(LedgerGroup *));
+
+    if (grown)
+        l->groups = grown;
+    return grown ? 0 : -ENOMEM;
+}
+
 /* Writes the group, then puts it in the place of the one before. Takes it on success. */
 static int replace(Ledger *l, LedgerGroup *g)
 {
     size_t i = find_index(l, g->vm, g->disk);
 
-    if (i == l->n) {
-        LedgerGroup **grown = reallocarray(l->groups, l->n + 1, sizeof(LedgerGroup *));
-        if (!grown)
-            return -ENOMEM;
-        l->groups = grown;
-    }
-    int r = ledger_file_save(l->directory, g);
+    int r = settle_together(l);
+    if (r >= 0 && i == l->n)
+        r = make_room(l);
+    if (r < 0)
+        return r;
+
+    r = ledger_file_save(l->directory, g);
     /* A write that failed late has given the new file its name already: a process that follows must
      * not read there what nobody has believed. */
     if (r < 0 && i < l->n)
@@ -119,11 +118,45 @@ static int load(Ledger *l, const char *name)
         return 0;
     }
 
-    LedgerGroup **grown = reallocarray(l->groups, l->n + 1, sizeof(LedgerGroup *));
-    if (!grown)
-        return -ENOMEM;
-    l->groups = grown;
-    l->groups[l->n++] = TAKE_PTR(g);
+    r = make_room(l);
+    if (r >= 0)
+        l->groups[l->n++] = TAKE_PTR(g);
+    return r;
+}
+
+/* Puts the group, which is on record already, in the place of the one before; takes it. */
+static int install_unsaved(LedgerGroup *group, void *userdata)
+{
+    Ledger *l = userdata;
+    _cleanup_(ledger_group_freep) LedgerGroup *g = group;
+    size_t i = find_index(l, g->vm, g->disk);
+
+    int r = i == l->n ? make_room(l) : 0;
+    if (r < 0)
+        return r;
+    if (i == l->n)
+        l->n++;
+    else
+        ledger_group_free(l->groups[i]);
+    g->unsaved = l->together = true;
+    l->groups[i] = TAKE_PTR(g);
+    return 0;
+}
+
+/* What was written together last may not have reached the files of the disks. */
+static int load_together(Ledger *l)
+{
+    int r = ledger_together_load(l->directory, install_unsaved, l);
+
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0)
+        log_line(LOG_ERR, &(LogContext){.message_id = MESSAGE_LEDGER_DAMAGED, .detail = "together"},
+                 "The image record of disks that were handed over together cannot be read: %s. "
+                 "Check which images to boot before that VM is started again",
+                 r == -EBADMSG ? "it is damaged" : strerror(-r));
+    /* What cannot be written now is written before the next change. */
+    (void)settle_together(l);
     return 0;
 }
 
@@ -156,6 +189,8 @@ int ledger_new(const char *directory, Ledger **ret)
     if (l->directory < 0)
         return -errno;
     int r = load_all(l);
+    if (r >= 0)
+        r = load_together(l);
     if (r < 0)
         return r;
 
@@ -193,7 +228,7 @@ const LedgerGroup *ledger_find(const Ledger *l, const char *vm, const char *disk
 
 const LedgerImage *ledger_find_stale(const Ledger *l, const char *vm, const char *file)
 {
-    _cleanup_(freep) char *key = image_key(file);
+    _cleanup_(freep) char *key = ledger_image_key(file);
 
     for (size_t i = 0; key && i < l->n; i++) {
         const LedgerImage *image =
@@ -233,8 +268,8 @@ static const LedgerImage *find_active(const LedgerGroup *g)
 const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const char *disk,
                                        const Chain *chain, const char *file)
 {
-    _cleanup_(freep) char *top = image_key(chain->images[0].file);
-    _cleanup_(freep) char *base = image_key(file);
+    _cleanup_(freep) char *top = ledger_image_key(chain->images[0].file);
+    _cleanup_(freep) char *base = ledger_image_key(file);
 
     for (size_t i = 0; top && base && i < l->n; i++) {
         const LedgerGroup *g = l->groups[i];
@@ -248,68 +283,6 @@ const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const ch
             return g;
     }
     return NULL;
-}
-
-/* Stale images of the earlier record that the chain does not hold stay on record. What was merging
- * and is not in the chain any more has been merged. */
-static int keep_stale(LedgerGroup *g, const LedgerGroup *before)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < before->n_images && kept < LEDGER_STALE_MAX; i++) {
-        const LedgerImage *image = &before->images[i];
-        bool stale = image->state == LEDGER_STALE || image->state == LEDGER_MERGING;
-
-        if (!stale || ledger_group_find(g, image->file))
-            continue;
-        kept++;
-        int r =
-            ledger_group_add(g, image->file, LEDGER_STALE, image->since_usec, image->use_instead);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int make_group(const LedgerGroup *before, const LedgerDisk *disk, const Chain *chain,
-                      LedgerGroup **ret)
-{
-    _cleanup_(ledger_group_freep) LedgerGroup *g =
-        ledger_group_new(disk->vm, disk->disk, disk->instance);
-    if (!g)
-        return -ENOMEM;
-    for (size_t i = 0; i < disk->n_keys; i++) {
-        int k = ledger_group_add_key(g, disk->keys[i]);
-        if (k < 0)
-            return k;
-    }
-
-    for (size_t i = 0; i < chain->n; i++) {
-        _cleanup_(freep) char *key = image_key(chain->images[i].file);
-        const LedgerImage *known = before && key ? ledger_group_find(before, key) : NULL;
-        LedgerState state = i == 0 ? LEDGER_ACTIVE : LEDGER_BASE;
-        bool same = known && known->state == state;
-
-        if (!key)
-            return -ENOMEM;
-        if (ledger_group_find(g, key))
-            continue;
-        int r = ledger_group_add(g, key, state, same ? known->since_usec : now_usec(), NULL);
-        if (r < 0)
-            return r;
-    }
-    if (before) {
-        int r = keep_stale(g, before);
-        if (r < 0)
-            return r;
-        g->ready_job = before->ready_job ? strdup(before->ready_job) : NULL;
-        g->abort_job = before->abort_job ? strdup(before->abort_job) : NULL;
-        r = ledger_group_set_last(g, &before->last);
-        if (r < 0)
-            return r;
-    }
-    *ret = TAKE_PTR(g);
-    return 0;
 }
 
 static bool holds_stale(const Ledger *l, const char *vm, const Chain *chain)
@@ -383,30 +356,8 @@ int ledger_note_chain(Ledger *l, const LedgerDisk *disk, const Chain *chain)
         holds_stale(l, disk->vm, chain))
         return -ESTALE;
 
-    int r = make_group(before, disk, chain, &g);
+    int r = ledger_revise(before, disk, chain, &g);
     return r < 0 ? r : note(l, g);
-}
-
-/* What lies above the base has been merged into it, or is about to be. */
-static int mark_merged(LedgerGroup *g, const char *base, LedgerState state)
-{
-    for (size_t i = 0; i < g->n_images; i++) {
-        LedgerImage *image = &g->images[i];
-
-        if (strcmp(image->file, base) == 0) {
-            image->state = state == LEDGER_STALE ? LEDGER_ACTIVE : LEDGER_BASE;
-            return 0;
-        }
-        if (image->state == LEDGER_STALE)
-            continue;
-        image->state = state;
-        image->since_usec = now_usec();
-        free(image->use_instead);
-        image->use_instead = strdup(base);
-        if (!image->use_instead)
-            return -ENOMEM;
-    }
-    return -ENOENT;
 }
 
 int ledger_note_pivot(Ledger *l, const char *vm, const char *disk, const char *base_file,
@@ -414,35 +365,46 @@ int ledger_note_pivot(Ledger *l, const char *vm, const char *disk, const char *b
 {
     const LedgerGroup *before = ledger_find(l, vm, disk);
     _cleanup_(ledger_group_freep) LedgerGroup *g = before ? ledger_group_copy(before) : NULL;
-    _cleanup_(freep) char *base = image_key(base_file);
+    _cleanup_(freep) char *base = ledger_image_key(base_file);
     if (!before)
         return -ENOENT;
     if (!g || !base)
         return -ENOMEM;
 
-    int r = mark_merged(g, base, merging ? LEDGER_MERGING : LEDGER_STALE);
+    int r = ledger_mark_merged(g, base, merging ? LEDGER_MERGING : LEDGER_STALE);
     return r < 0 ? r : note(l, TAKE_PTR(g));
 }
 
-/* The record with the chain as it is now; without one, the images as they are on record. */
-static int make_ended(const LedgerGroup *before, const LedgerDisk *disk, const Chain *chain,
-                      bool merged, LedgerGroup **ret)
+int ledger_note_pivots(Ledger *l, const char *vm, const LedgerPivot *pivots, size_t n)
 {
-    _cleanup_(ledger_group_freep) LedgerGroup *marked = before ? ledger_group_copy(before) : NULL;
+    LedgerGroup **groups = calloc(n, sizeof(LedgerGroup *));
+    int r = groups ? settle_together(l) : -ENOMEM;
 
-    if (before && !marked)
-        return -ENOMEM;
-    if (!chain) {
-        *ret = TAKE_PTR(marked);
-        return *ret ? 0 : -ENOENT;
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        const LedgerGroup *before = ledger_find(l, vm, pivots[i].disk);
+        _cleanup_(freep) char *base = ledger_image_key(pivots[i].base_file);
+
+        groups[i] = before ? ledger_group_copy(before) : NULL;
+        if (!before)
+            r = -ENOENT;
+        else if (!groups[i] || !base)
+            r = -ENOMEM;
+        else
+            r = ledger_mark_merged(groups[i], base, LEDGER_STALE);
     }
-    if (marked && merged && chain->n > 0) {
-        _cleanup_(freep) char *base = image_key(chain->images[0].file);
-        int r = base ? mark_merged(marked, base, LEDGER_STALE) : -ENOMEM;
-        if (r == -ENOMEM)
-            return r;
+    if (r >= 0)
+        r = ledger_together_save(l->directory, groups, n);
+    /* Late failures have given the new file its name already: nobody must find it. */
+    if (r < 0)
+        (void)ledger_together_remove(l->directory);
+    for (size_t i = 0; groups && i < n; i++) {
+        /* Each is on record before: there is room for it. */
+        if (r >= 0)
+            (void)install_unsaved(TAKE_PTR(groups[i]), l);
+        ledger_group_free(groups[i]);
     }
-    return make_group(marked, disk, chain, ret);
+    free(groups);
+    return r;
 }
 
 int ledger_note_end(Ledger *l, const LedgerDisk *disk, const Chain *chain, bool merged,
@@ -450,7 +412,7 @@ int ledger_note_end(Ledger *l, const LedgerDisk *disk, const Chain *chain, bool 
 {
     _cleanup_(ledger_group_freep) LedgerGroup *g = NULL;
 
-    int r = make_ended(ledger_find(l, disk->vm, disk->disk), disk, chain, merged, &g);
+    int r = ledger_revise_end(ledger_find(l, disk->vm, disk->disk), disk, chain, merged, &g);
     if (r < 0)
         return r;
     r = ledger_group_set_last(g, last);
@@ -489,10 +451,13 @@ int ledger_note_abort(Ledger *l, const char *vm, const char *disk, const char *j
 
 int ledger_forget(Ledger *l, const char *file)
 {
-    _cleanup_(freep) char *key = image_key(file);
+    _cleanup_(freep) char *key = ledger_image_key(file);
     bool found = false;
+    int settled = settle_together(l);
     if (!key)
         return -ENOMEM;
+    if (settled < 0)
+        return settled;
 
     for (size_t i = l->n; i-- > 0;) {
         _cleanup_(ledger_group_freep) LedgerGroup *g = NULL;

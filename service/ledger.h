@@ -55,6 +55,7 @@ typedef struct LedgerGroup {
     char *ready_job; /* id of the job whose JobReady has been announced, NULL for none */
     char *abort_job; /* id of the job that was told to keep the overlay, NULL for none */
     LedgerJob last;
+    bool unsaved; /* on record together with others, and not in a file of its own yet */
 } LedgerGroup;
 
 /* A disk as it is seen. The keys (Drive.keys) tell it again after a restart of the service,
@@ -100,6 +101,12 @@ int ledger_note_chain(Ledger *l, const LedgerDisk *disk, const Chain *chain);
  * switches by itself, merging. */
 int ledger_note_pivot(Ledger *l, const char *vm, const char *disk, const char *base_file,
                       bool merging);
+typedef struct LedgerPivot {
+    const char *disk, *base_file;
+} LedgerPivot;
+
+/* Handovers of several disks, on record all or none, whenever we are killed. */
+int ledger_note_pivots(Ledger *l, const char *vm, const LedgerPivot *pivots, size_t n);
 int ledger_note_ready(Ledger *l, const char *vm, const char *disk, const char *job);
 /* Whoever finds the job at the barrier must know that it is not a pivot. NULL takes it back. */
 int ledger_note_abort(Ledger *l, const char *vm, const char *disk, const char *job);

@@ -43,6 +43,9 @@ typedef struct DomainObserver {
     void (*job_ready)(Commit *job, void *userdata);
     void (*job_hidden)(Commit *job, void *userdata);   /* somebody else's, and not seen any more */
     void (*job_finished)(Commit *job, void *userdata); /* disk_last_job() tells the result */
+    void (*jobs_changed)(Vm *vm, void *userdata);  /* group_state() or group_disk() has changed */
+    void (*jobs_ready)(Vm *vm, void *userdata);    /* of a group: all are ready */
+    void (*jobs_finished)(Vm *vm, void *userdata); /* group_end() tells how */
 } DomainObserver;
 
 /* The answer to a request: refusal->kind is REFUSAL_NONE for yes. Called exactly once for each

@@ -7,6 +7,7 @@
 #include "block.h"
 #include "commit.h"
 #include "disk.h"
+#include "group.h"
 #include "log.h"
 #include "text.h"
 #include "vm.h"
@@ -232,6 +233,8 @@ static void take_jobs(VmDisks *all, const Graph *g)
         commit_recall(disk_job(d));
         vm_refresh_jobs(all->vm);
     }
+    if (vm_is_published(all->vm))
+        group_resume(all->vm);
 }
 
 /* A hostile peer can put one long chain under many disks. */

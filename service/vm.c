@@ -9,6 +9,7 @@
 #include "block.h"
 #include "commit.h"
 #include "disk.h"
+#include "group.h"
 #include "log.h"
 #include "text.h"
 #include "vm-disks.h"
@@ -42,7 +43,8 @@ struct Vm {
 
     Graph *graph;
     VmDisks *disks;
-    size_t held; /* bytes of names in the chains */
+    Group *group; /* frees itself, with its last job */
+    size_t held;  /* bytes of names in the chains */
 
     bool reading;      /* the graph */
     bool reading_jobs; /* the jobs */
@@ -432,6 +434,7 @@ void vm_publish(Vm *vm)
     for (Disk *d = vm_next_disk(vm, NULL); d; d = vm_next_disk(vm, d))
         if (disk_job(d))
             commit_recall(disk_job(d));
+    group_resume(vm);
     if (vm_count_jobs(vm) > 0)
         vm_refresh_jobs(vm);
 }
@@ -481,6 +484,21 @@ Ledger *vm_ledger(const Vm *vm)
 const Graph *vm_graph(const Vm *vm)
 {
     return vm->graph;
+}
+
+sd_event *vm_event(const Vm *vm)
+{
+    return vm->event;
+}
+
+Group *vm_group(const Vm *vm)
+{
+    return vm->group;
+}
+
+void vm_set_group(Vm *vm, Group *group)
+{
+    vm->group = group;
 }
 
 const DomainObserver *vm_observer(const Vm *vm, void **ret_userdata)

@@ -29,6 +29,8 @@
 /* How often progress is read while a job runs. */
 #define VM_PROGRESS_USEC (QMP_USEC_PER_SEC / 2)
 
+typedef struct Group Group;
+
 typedef enum VmOrigin {
     VM_DIALLED_IN,
     VM_ATTACHED,
@@ -72,6 +74,10 @@ VmOrigin vm_origin(const Vm *vm);
 Qmp *vm_qmp(const Vm *vm);
 Ledger *vm_ledger(const Vm *vm);
 const Graph *vm_graph(const Vm *vm);
+sd_event *vm_event(const Vm *vm);
+/* The disks that are committed together, NULL for none. */
+Group *vm_group(const Vm *vm);
+void vm_set_group(Vm *vm, Group *group);
 const DomainObserver *vm_observer(const Vm *vm, void **ret_userdata);
 
 Disk *vm_next_disk(const Vm *vm, const Disk *previous);

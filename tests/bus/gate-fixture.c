@@ -10,6 +10,11 @@
 const Method fixture_methods[] = {
     {PATH_ROOT, "org.vmdisk1.Manager", "AttachVM", "org.vmdisk1.attach", "AttachVM", "sha{sv}"},
     {PATH_WEB1, "org.vmdisk1.VM", "Detach", "org.vmdisk1.attach", "Detach", ""},
+    {PATH_WEB1, "org.vmdisk1.VM", "Commit", "org.vmdisk1.commit", "Commit", "b"},
+    {PATH_WEB1, "org.vmdisk1.VM", "CommitWith", "org.vmdisk1.commit", "CommitWith", "a{sv}"},
+    {PATH_WEB1, "org.vmdisk1.VM", "CommitWith", "org.vmdisk1.override", "CommitWith", "override"},
+    {PATH_WEB1, "org.vmdisk1.VM", "Pivot", "org.vmdisk1.conclude", "Pivot", ""},
+    {PATH_WEB1, "org.vmdisk1.VM", "Abort", "org.vmdisk1.conclude", "Abort", ""},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "Commit", "org.vmdisk1.commit", "Commit", "b"},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "CommitWith", "org.vmdisk1.commit", "CommitWith", "a{sv}"},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "CommitWith", "org.vmdisk1.override", "CommitWith",
@@ -40,7 +45,8 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
     g_ptr_array_add(f->reached, g_strdup(member));
     if (g_str_equal(member, "AttachVM"))
         return sd_bus_reply_method_return(m, "o", PATH_WEB1);
-    if (g_str_has_prefix(member, "Commit"))
+    if (g_str_has_prefix(member, "Commit") &&
+        g_str_equal(sd_bus_message_get_interface(m), "org.vmdisk1.Disk"))
         return sd_bus_reply_method_return(m, "s", "job0");
     return sd_bus_reply_method_return(m, NULL);
 }
@@ -71,8 +77,9 @@ static const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_END,
 };
 static const sd_bus_vtable vm_vtable[] = {
-    SD_BUS_VTABLE_START(0),
-    METHOD("Detach", "", ""),
+    SD_BUS_VTABLE_START(0),    METHOD("Detach", "", ""),
+    METHOD("Commit", "b", ""), METHOD("CommitWith", "a{sv}", ""),
+    METHOD("Pivot", "", ""),   METHOD("Abort", "", ""),
     SD_BUS_VTABLE_END,
 };
 static const sd_bus_vtable disk_vtable[] = {

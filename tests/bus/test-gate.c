@@ -34,7 +34,7 @@ static const Method unknown[] = {
     {PATH_ROOT, "org.freedesktop.DBus.ObjectManager", "Nonsense", NULL, NULL, ""},
     {PATH_ROOT, "org.freedesktop.DBus.Peer", "Nonsense", NULL, NULL, ""},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "Nonsense", NULL, NULL, ""},
-    {PATH_WEB1, "org.vmdisk1.VM", "Commit", NULL, NULL, "b"},
+    {PATH_WEB1, "org.vmdisk1.VM", "Nonsense", NULL, NULL, "b"},
     {"/nowhere", "org.example.Other", "Nonsense", NULL, NULL, ""},
 };
 

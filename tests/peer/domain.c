@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "commit.h"
+#include "group.h"
 #include "event-wait.h"
 #include "process.h"
 
@@ -99,6 +100,26 @@ static void on_job_hidden(Commit *job, void *userdata)
     note(userdata, "job-hidden %s", job_disk(job));
 }
 
+static void on_jobs_changed(Vm *vm, void *userdata)
+{
+    note(userdata, "jobs-changed %s %s", vm_name(vm), job_state_to_string(group_state(vm)));
+}
+
+static void on_jobs_ready(Vm *vm, void *userdata)
+{
+    note(userdata, "jobs-ready %s", vm_name(vm));
+}
+
+static void on_jobs_finished(Vm *vm, void *userdata)
+{
+    g_autoptr(GString) ends = g_string_new(NULL);
+    const GroupEnd *end;
+
+    for (size_t i = 0; (end = group_end(vm, i)); i++)
+        g_string_append_printf(ends, " %s=%s", end->disk, job_result_to_string(end->result));
+    note(userdata, "jobs-finished %s%s", vm_name(vm), ends->str);
+}
+
 static const DomainObserver observer = {
     .vm_added = on_vm_added,
     .vm_changed = on_vm_changed,
@@ -111,6 +132,9 @@ static const DomainObserver observer = {
     .job_ready = on_job_ready,
     .job_finished = on_job_finished,
     .job_hidden = on_job_hidden,
+    .jobs_changed = on_jobs_changed,
+    .jobs_ready = on_jobs_ready,
+    .jobs_finished = on_jobs_finished,
 };
 
 static void request_free(gpointer data)

@@ -7,6 +7,7 @@
  *     disk-added DISK, disk-changed DISK, disk-removed DISK
  *     job-started DISK, job-changed DISK STATE, job-ready DISK, job-finished DISK RESULT
  *     job-hidden DISK
+ *     jobs-changed VM STATE, jobs-ready VM, jobs-finished VM DISK=RESULT…
  * Mere progress is left out.
  */
 #pragma once

@@ -175,8 +175,7 @@ static void test_leftover(void)
 {
     g_autoptr(Shelf) s = shelf_new();
     g_autofree char *file = make_two(s);
-    g_autofree char *stem = g_strndup(file, strlen(file) - strlen(".ledger"));
-    g_autofree char *new = g_strconcat(stem, ".new", NULL);
+    g_autofree char *new = g_strconcat(file, ".new", NULL);
     g_autofree char *log = NULL;
 
     put(new, "vmdisk-ledger 1 00", 18);
@@ -206,8 +205,7 @@ static void test_no_new_file(void)
 {
     g_autoptr(Shelf) s = shelf_new();
     g_autofree char *file = make_two(s);
-    g_autofree char *stem = g_strndup(file, strlen(file) - strlen(".ledger"));
-    g_autofree char *new = g_strconcat(stem, ".new", NULL);
+    g_autofree char *new = g_strconcat(file, ".new", NULL);
 
     g_assert_cmpint(mkdir(new, 0700), ==, 0);
     check_unwritten(s, -EISDIR);

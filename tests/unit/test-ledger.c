@@ -245,6 +245,22 @@ static void test_json_names(void)
     shelf_check(s, "web1", "active /base");
 }
 
+/* An image that was opened by options has all that is below it in its name. */
+static void test_json_name_of_long_chain(void)
+{
+    g_autoptr(Shelf) s = shelf_new();
+    g_autoptr(GString) name = g_string_new("json:");
+
+    for (unsigned i = 0; i < 200; i++)
+        g_string_append(name, "{\"backing\":");
+    g_string_append(name, "null");
+    for (unsigned i = 200; i-- > 0;)
+        g_string_append_printf(name, ",\"file\":{\"driver\":\"file\",\"filename\":\"/%u\"}}", i);
+    g_string_append(name, " /base");
+    g_assert_cmpint(shelf_note(s, "web1", "i1", name->str), ==, 0);
+    shelf_check(s, "web1", "active /0, base /base");
+}
+
 static void test_strange_names(void)
 {
     g_autoptr(Shelf) s = shelf_new();
@@ -397,6 +413,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/stale-under-another-name", test_stale_under_another_name);
     g_test_add_func("/ledger/names/relative", test_relative_names);
     g_test_add_func("/ledger/names/json", test_json_names);
+    g_test_add_func("/ledger/json-name-of-long-chain", test_json_name_of_long_chain);
     g_test_add_func("/ledger/names/strange", test_strange_names);
     g_test_add_func("/ledger/superseded", test_superseded);
     g_test_add_func("/ledger/superseded-keeps-stale", test_superseded_keeps_stale);

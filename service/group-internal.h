@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of group share, and what commit tells the group of its members.
+ */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "commit-internal.h"
+#include "group.h"
+
+typedef enum GroupPhase {
+    GROUP_STARTING,
+    GROUP_WITHDRAWING, /* the start of one has failed: those of the others are taken back */
+    GROUP_RUNNING,     /* and ready, when all members are */
+    GROUP_ENDING,
+    GROUP_OVER, /* the last member has ended */
+} GroupPhase;
+
+struct Group {
+    Vm *vm;
+    GroupPhase phase;
+    JobIntent intent; /* of GROUP_ENDING */
+    bool active;
+    JobOnReady on_ready;
+    uint64_t serial; /* CommitId.group */
+    Commit *members[VM_JOBS_MAX];
+    size_t n;
+    GroupEnd ends[VM_JOBS_MAX];
+    size_t n_ends;
+
+    bool ready;     /* JobsReady has been announced */
+    bool doomed;    /* one cannot get there: nobody is pivoted */
+    char *why;      /* it is, for people; NULL where a caller wanted it so */
+    bool cut_short; /* doomed, and a caller does not want to wait for what still copies */
+    bool past;      /* the pivot is on record: nobody goes back */
+    bool asked;     /* what the barrier waits for is on its way */
+    bool adopted;   /* of an earlier process, and not looked through yet */
+    sd_event_source *patience; /* from the first disk that is held on */
+
+    /* The request under way: its answers still to come, and what the caller is told. */
+    size_t open;
+    Refusal refusal;
+    DoneFunc done;
+    void *userdata;
+};
+
+/* The number of jobs is part of the serial: a restart must see that one is missing. */
+uint64_t group_make_serial(uint64_t usec, size_t n);
+size_t group_serial_count(uint64_t serial);
+
+int group_new(Vm *vm, uint64_t serial, bool active, JobOnReady on_ready, Group **ret);
+void group_add(Group *g, Commit *c);
+/* Answers the request under way. */
+void group_answer(Group *g);
+/* Frees a group without members, once nothing is on its way for it. */
+void group_end_if_over(Group *g);
+void group_set_phase(Group *g, GroupPhase phase, JobIntent intent);
+/* One disk cannot get there. why: for people; NULL where a caller wanted it so. */
+void group_doom(Group *g, const char *why);
+/* All are ready: does what has been chosen in advance. */
+void group_act_on_ready(Group *g);
+/* Sends each member the conclusion that is intended, as far as it is ready for it. */
+void group_conclude_ready(Group *g);
+/* Remembers how a member has ended. */
+void group_note_end(Group *g, const char *disk, JobResult result, const char *message);
+
+/* From commit. Each returns at once for a job without a group. */
+void group_member_ready(Commit *c);
+/* At the barrier; called again with each look at the job. */
+void group_member_held(Commit *c);
+/* Announced already; the last one announces the end of the group. */
+void group_member_ended(Commit *c, JobResult result, const char *message);
+/* The job is freed, or is withdrawn for good. May free the group. */
+void group_forget(Commit *c);
+
+/* A job that an earlier process has started as a member. */
+void group_adopt(Commit *c, uint64_t serial);

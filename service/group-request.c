@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What callers want of a group: Pivot and Abort, sent to all members in one go, answered when QEMU
+ * has accepted all of it, and only then taken as a fact.
+ */
+#include "group-internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "text.h"
+
+static void refuse(Vm *vm, DoneFunc done, void *userdata, RefusalKind kind, const char *what)
+{
+    Refusal refusal = {REFUSAL_NONE, NULL};
+
+    refusal_set(&refusal, kind, "VM '%s': %s", vm_name(vm), what);
+    done(&refusal, userdata);
+    refusal_done(&refusal);
+}
+
+static bool refuse_no_group(Vm *vm, DoneFunc done, void *userdata)
+{
+    const Group *g = vm_group(vm);
+
+    if (!g)
+        refuse(vm, done, userdata, REFUSAL_NO_JOB,
+               "its disks are not being committed together. Commit of the VM starts that; a job of "
+               "one disk is ended by Pivot or Abort of the disk.");
+    else if (g->phase <= GROUP_WITHDRAWING || g->done)
+        refuse(vm, done, userdata, REFUSAL_NOT_READY,
+               "another request of the same kind is on its way. Watch JobsState.");
+    else
+        return false;
+    return true;
+}
+
+/* A member that cannot be told to complete now; NULL for none. */
+static const Commit *find_unready(const Group *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (g->members[i]->machine.phase != JOB_READY || g->members[i]->machine.paused)
+            return g->members[i];
+    return NULL;
+}
+
+static bool may_conclude(const Group *g, const Commit *c)
+{
+    if (c->ending)
+        return false;
+    /* Of a group that is doomed, what still copies may become ready yet, and is kept then. */
+    return c->machine.phase == JOB_READY ||
+           (c->machine.phase == JOB_RUNNING && g->intent == JOB_INTENT_ABORT &&
+            (!g->doomed || g->cut_short));
+}
+
+void group_conclude_ready(Group *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (may_conclude(g, g->members[i]))
+            commit_conclude(g->members[i], g->intent, /* deferred= */ false, commit_ignore_done,
+                            /* userdata= */ NULL);
+}
+
+/* All are answered: the caller first, then what it means for the disks. */
+static void apply_all(Group *g)
+{
+    Commit *members[VM_JOBS_MAX];
+    size_t n = g->n;
+    JobIntent intent = g->intent;
+    RefusalKind kind = g->refusal.kind;
+
+    if (n == 0 || kind == REFUSAL_DISCONNECTED) {
+        group_end_if_over(g);
+        return;
+    }
+    memcpy(members, g->members, sizeof(members));
+    group_answer(g);
+    group_set_phase(g, GROUP_ENDING, intent);
+    for (size_t i = 0; i < n; i++)
+        if (members[i]->ending)
+            commit_apply(members[i], intent);
+    if (kind != REFUSAL_NONE && kind != REFUSAL_TIMED_OUT && intent == JOB_INTENT_PIVOT)
+        group_doom(g, "one of the jobs could not be told to complete");
+    vm_refresh_jobs(g->vm);
+}
+
+static void on_member_answer(const Refusal *refusal, void *userdata)
+{
+    Group *g = userdata;
+
+    if (refusal->kind != REFUSAL_NONE && g->refusal.kind == REFUSAL_NONE)
+        refusal_set(&g->refusal, refusal->kind, "%s", refusal->text ? refusal->text : "");
+    if (--g->open == 0)
+        apply_all(g);
+}
+
+/* Answers come after the last command: until then the group must not be taken for answered. */
+static void send_all(Group *g, JobIntent intent)
+{
+    Commit *members[VM_JOBS_MAX];
+    size_t n = g->n;
+
+    memcpy(members, g->members, sizeof(members));
+    g->intent = intent;
+    g->open = 1;
+    for (size_t i = 0; i < n; i++)
+        if (may_conclude(g, members[i])) {
+            g->open++;
+            commit_conclude(members[i], intent, /* deferred= */ true, on_member_answer, g);
+        }
+    on_member_answer(&(Refusal){REFUSAL_NONE, NULL}, g);
+}
+
+static const Disk *find_exported(const Group *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (disk_has_export(g->members[i]->disk, vm_graph(g->vm)))
+            return g->members[i]->disk;
+    return NULL;
+}
+
+/* What has changed while the graph was read. */
+static void check_pivot(Group *g, int error)
+{
+    const Commit *unready = find_unready(g);
+    const Disk *exported = find_exported(g);
+
+    if (error)
+        refusal_set(&g->refusal, error == -ETIMEDOUT ? REFUSAL_TIMED_OUT : REFUSAL_DISCONNECTED,
+                    "VM '%s': the block graph cannot be read. No disk was pivoted.",
+                    vm_name(g->vm));
+    else if (g->phase != GROUP_RUNNING || g->n_ends > 0 || unready)
+        refusal_set(&g->refusal, REFUSAL_NOT_READY,
+                    "VM '%s': a disk is not ready any more. No disk was pivoted.", vm_name(g->vm));
+    else if (exported)
+        refusal_set(
+            &g->refusal, REFUSAL_NOT_SUPPORTED,
+            "VM '%s', disk '%s': the disk has been exported meanwhile, and clients of an "
+            "export cannot be held at the common instant. Remove the export, then pivot; or "
+            "abort.",
+            vm_name(g->vm), disk_name(exported));
+}
+
+static void on_pivot_read(Vm *vm, int error, void *userdata)
+{
+    Group *g = userdata;
+
+    g->open = 0;
+    if (g->n > 0)
+        check_pivot(g, error);
+    else
+        refusal_set(&g->refusal, REFUSAL_NO_JOB,
+                    "VM '%s': the jobs have ended meanwhile. LastJob of each disk tells how.",
+                    vm_name(vm));
+    if (g->refusal.kind == REFUSAL_NONE) {
+        send_all(g, JOB_INTENT_PIVOT);
+        return;
+    }
+    group_answer(g);
+    group_end_if_over(g);
+}
+
+void group_pivot(Vm *vm, DoneFunc done, void *userdata)
+{
+    Group *g = vm_group(vm);
+    const Commit *unready;
+
+    if (refuse_no_group(vm, done, userdata))
+        return;
+    if (!g->active) {
+        refuse(vm, done, userdata, REFUSAL_NOT_READY,
+               "these jobs commit images below the active layers and end by themselves; there is "
+               "nothing to pivot to.");
+        return;
+    }
+    if (g->phase != GROUP_RUNNING) {
+        refuse(vm, done, userdata, REFUSAL_NOT_READY,
+               "its jobs are ending already. JobsFinished announces how.");
+        return;
+    }
+    unready = find_unready(g);
+    if (unready) {
+        _cleanup_(freep) char *text =
+            text_format("disk '%s' is %s. Wait for JobsReady (\"vmdiskctl wait\"), then pivot.",
+                        disk_name(unready->disk),
+                        unready->machine.paused ? "paused: resume it" : "still copying");
+        refuse(vm, done, userdata, REFUSAL_NOT_READY, text ? text : "not all disks are ready.");
+        return;
+    }
+
+    g->done = done;
+    g->userdata = userdata;
+    g->open = 1;
+    int r = vm_refresh(vm, on_pivot_read, g);
+    if (r < 0)
+        on_pivot_read(vm, r, g);
+}
+
+void group_abort(Vm *vm, DoneFunc done, void *userdata)
+{
+    Group *g = vm_group(vm);
+
+    if (refuse_no_group(vm, done, userdata))
+        return;
+    /* A group that is doomed waits for what still copies: that can be cut short. */
+    if (g->phase == GROUP_ENDING && !g->doomed) {
+        refuse(vm, done, userdata, REFUSAL_NOT_READY,
+               "its jobs are ending already. JobsFinished announces how.");
+        return;
+    }
+
+    g->done = done;
+    g->userdata = userdata;
+    g->cut_short = g->doomed;
+    send_all(g, JOB_INTENT_ABORT);
+}
