@@ -119,6 +119,25 @@ static void test_running(void)
     check_end(s, from, "completed");
 }
 
+/* The choice was made at the start; its caller is gone, and so is the daemon that it was told. */
+static void test_choice_in_advance(gconstpointer choice)
+{
+    const bool pivots = strcmp(choice, "pivot") == 0;
+    g_autoptr(Scene) s = scene_new(&slow);
+    const unsigned from = recorder_mark(s->recorder);
+    Recorder *caller = recorder_new(test_bus_address(s->rig->bus));
+
+    recorder_call(caller, s->disk, DISK_INTERFACE, "CommitWith", "a{sv}", 2, "active", "b", 1,
+                  "on-ready", "s", choice);
+    recorder_free(caller);
+    restart_daemon(s);
+    wait_state(s, "running");
+    property_check_string(s->recorder, s->disk, JOB_INTERFACE, "OnReady", choice);
+    scene_release(s);
+    check_end(s, from, pivots ? "completed" : "kept");
+    scene_check_active(s, pivots ? 1 : 2, pivots ? scene_base(s) : scene_top(s));
+}
+
 static void test_running_intermediate(void)
 {
     g_autoptr(Scene) s = scene_new(&slow_chain);
@@ -337,6 +356,8 @@ int main(int argc, char *argv[])
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/restart/running", test_running);
     g_test_add_func("/restart/running-intermediate", test_running_intermediate);
+    g_test_add_data_func("/restart/on-ready-pivot-goes-on", "pivot", test_choice_in_advance);
+    g_test_add_data_func("/restart/on-ready-keep-goes-on", "keep", test_choice_in_advance);
     g_test_add_data_func("/restart/ready-then-pivot", "Pivot", test_ready);
     g_test_add_data_func("/restart/ready-then-abort", "Abort", test_ready);
     g_test_add_func("/restart/ready-meanwhile", test_ready_meanwhile);
