@@ -181,7 +181,9 @@ int bus_options_read(sd_bus_message *m, const BusOption *table, size_t n, void *
         if (k < 0)
             return k;
     }
-    return k < 0 ? k : sd_bus_message_exit_container(m);
+    if (k == 0)
+        k = sd_bus_message_exit_container(m);
+    return k < 0 ? k : 0; /* from libsystemd 257 on it is 1 here */
 }
 
 /* In an entry: whether it sets the key. */
