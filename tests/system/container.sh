@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A container that boots this host's system with real systemd, D-Bus and polkit. Sourced by test-system.
+# A container that boots this host's system with real systemd, D-Bus and polkit. Sourced by suite.sh.
 # What is written in it goes to a tmpfs above the host's root file system, and is gone with it.
 
 container_dir=''    # scratch on the host; its parts: upper and work (overlay), console
 container_root=''   # the container's root file system, as seen from the host
 container_nspawn='' # pid of systemd-nspawn
 container_leader='' # pid of the container's systemd
+container_groups=() # its control groups, as the host sees them
 
 # Why there can be no container here; nothing where there can.
 container_obstacle() {
@@ -56,6 +57,30 @@ container_bus() {
     [ "$1" = dbus-daemon ] || ln -s "/lib/systemd/system/$1.service" "$system/dbus.service"
 }
 
+# Control groups of its own, in each hierarchy in which systemd may keep its units (cgroup2, version 1 or
+# both). With --keep-unit the container stays in the group that systemd-nspawn is started in: two in one
+# would have the same units in the same groups, and kill each other's processes.
+container_find_groups() {
+    local root
+    for root in /sys/fs/cgroup{,/unified,/systemd}; do
+        [ ! -w "$root/cgroup.procs" ] || container_groups+=("$root/vmdisk-test-$$")
+    done
+}
+
+container_enter_groups() {
+    local group
+    for group in "${container_groups[@]}"; do
+        mkdir "$group" && echo "$BASHPID" >"$group/cgroup.procs"
+    done
+}
+
+container_leave_groups() {
+    local group
+    for group in "${container_groups[@]}"; do
+        [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + || true
+    done
+}
+
 container_find_leader() {
     container_leader=$(pgrep -P "$container_nspawn" | head -n 1)
     [ -n "$container_leader" ]
@@ -79,9 +104,12 @@ container_start() {
     container_quiet
     container_bus "$1"
 
-    setsid systemd-nspawn -q -D "$container_root" -M "vmdisk-test-$$" --register=no --keep-unit \
-        --link-journal=no --capability=all --private-network -b systemd.unit=basic.target \
-        </dev/null >"$container_dir/console" 2>&1 &
+    container_find_groups
+    (
+        container_enter_groups
+        exec setsid systemd-nspawn -q -D "$container_root" -M "vmdisk-test-$$" --register=no --keep-unit \
+            --link-journal=no --capability=all --private-network -b systemd.unit=basic.target
+    ) </dev/null >"$container_dir/console" 2>&1 &
     container_nspawn=$!
     eventually container_find_leader && eventually container_is_up && inside systemctl start dbus
 }
@@ -96,6 +124,7 @@ container_stop() {
             kill -KILL "$container_leader" "$container_nspawn" 2>/dev/null || true
         wait "$container_nspawn" 2>/dev/null || true
         rmdir "/run/systemd/nspawn/propagate/vmdisk-test-$$" 2>/dev/null || true
+        container_leave_groups
     fi
     if [ -n "$container_root" ]; then
         umount -l "$container_root" || true
