@@ -283,6 +283,9 @@ static int parse_block_job(Graph *g, json_object *o)
     r = json_get_uint64(o, "speed", &j->speed);
     if (r < 0)
         return r;
+    r = json_get_bool(o, "paused", &j->paused);
+    if (r < 0)
+        return r;
     return json_get_bool(o, "auto-finalize", &j->auto_finalize);
 }
 

@@ -81,6 +81,8 @@ void commit_ignore_done(const Refusal *refusal, void *userdata);
 
 /* Feeds the machine, carries the effects out, announces a changed state. May free the commit. */
 void commit_handle(Commit *c, JobEvent event);
+/* Announces what that changes. */
+void commit_set_paused(Commit *c, bool paused);
 /* Progress and speed as QEMU says; announces what changed. */
 void commit_take_progress(Commit *c, const GraphJob *job);
 /* Tells QEMU to leave the barrier, or to end the job for a new start, unless that is on its way.

@@ -60,15 +60,6 @@ static void refuse_reply(CommitRequest *r, const QmpReply *reply)
     refusal_done(&refusal);
 }
 
-static void set_paused(Commit *c, bool paused)
-{
-    JobState before = job_state(&c->machine);
-
-    c->machine.paused = paused;
-    if (job_state(&c->machine) != before)
-        commit_announce(c, COMMIT_CHANGE_STATE);
-}
-
 /* QEMU has accepted: the answer goes out first, then what it changes. */
 static void apply(Commit *c, RequestKind kind, uint64_t speed)
 {
@@ -82,7 +73,7 @@ static void apply(Commit *c, RequestKind kind, uint64_t speed)
         return;
     case REQUEST_PAUSE:
     case REQUEST_RESUME:
-        set_paused(c, kind == REQUEST_PAUSE);
+        commit_set_paused(c, kind == REQUEST_PAUSE);
         return;
     case REQUEST_SPEED:
         if (c->speed != speed) {

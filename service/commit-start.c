@@ -251,7 +251,8 @@ int commit_adopt(Disk *d, const CommitId *id, const GraphJob *job)
     c->offset = job->offset;
     c->length = job->length;
     c->machine.phase = is_ending(job->status) ? JOB_ENDING : JOB_RUNNING;
-    c->machine.paused = strcmp(job->status, "paused") == 0 || strcmp(job->status, "standby") == 0;
+    /* Its status would follow only when the job has finished what it has under way. */
+    c->machine.paused = job->paused;
     disk_set_job(d, TAKE_PTR(c));
     if (id->group)
         group_adopt(disk_job(d), id->group);

@@ -231,6 +231,15 @@ void commit_handle(Commit *c, JobEvent event)
     carry_out(c, effects);
 }
 
+void commit_set_paused(Commit *c, bool paused)
+{
+    JobState before = job_state(&c->machine);
+
+    c->machine.paused = paused;
+    if (job_state(&c->machine) != before)
+        commit_announce(c, COMMIT_CHANGE_STATE);
+}
+
 void commit_take_progress(Commit *c, const GraphJob *job)
 {
     unsigned changes = 0;
@@ -365,6 +374,10 @@ void commit_handle_status(Commit *c, const GraphJob *job)
         commit_handle(c, JOB_EVENT_STARTED);
 
     commit_take_progress(c, job);
+    /* Resumed through another monitor; or what was found at a restart was a drain's pause. Not the
+     * other way round: a drain is no pause to tell of. */
+    if (c->machine.paused && job->block && !job->paused)
+        commit_set_paused(c, false);
     if (strcmp(job->status, "ready") == 0 || strcmp(job->status, "standby") == 0)
         handle_ready(c);
     else if (strcmp(job->status, "pending") == 0 && !job->auto_finalize)

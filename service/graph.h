@@ -66,7 +66,8 @@ typedef struct GraphJob {
     char *error;  /* NULL for none */
     uint64_t offset, length;
     uint64_t speed;
-    bool block;         /* known to query-block-jobs: speed and auto_finalize are set */
+    bool block;         /* known to query-block-jobs, which says what follows, and the speed */
+    bool paused;        /* somebody has paused it, or QEMU has for the time of a drain */
     bool auto_finalize; /* QEMU changes the graph without being asked */
 } GraphJob;
 

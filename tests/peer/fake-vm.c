@@ -17,6 +17,7 @@ typedef struct FakeJob {
     char *id, *status, *error;
     char *node; /* NULL where the graph does not show it */
     bool auto_finalize;
+    bool paused;
 } FakeJob;
 
 struct FakeVm {
@@ -232,9 +233,11 @@ static void answer_jobs(FakeVm *f)
         g_ptr_array_add(jobs, g_strdup_printf("{'id': '%s', 'type': 'commit', 'status': '%s', "
                                               "'current-progress': 1, 'total-progress': 2%s}",
                                               j->id, j->status, error));
-        g_ptr_array_add(block_jobs,
-                        g_strdup_printf("{'device': '%s', 'speed': 0, 'auto-finalize': %s}", j->id,
-                                        j->auto_finalize ? "true" : "false"));
+        g_ptr_array_add(
+            block_jobs,
+            g_strdup_printf("{'device': '%s', 'speed': 0, 'paused': %s, 'auto-finalize': %s}",
+                            j->id, j->paused ? "true" : "false",
+                            j->auto_finalize ? "true" : "false"));
     }
     text = list_join(jobs);
     block_text = list_join(block_jobs);
@@ -381,6 +384,12 @@ void fake_vm_set_status(FakeVm *f, const char *status)
     } else {
         put(f->jobs, f->job, NULL);
     }
+    answer_jobs(f);
+}
+
+void fake_vm_set_paused(FakeVm *f, bool paused)
+{
+    last_job(f)->paused = paused;
     answer_jobs(f);
 }
 

@@ -39,6 +39,8 @@ void fake_vm_add_job(FakeVm *f, const QmpPeerCommand *block_commit, const char *
 void fake_vm_set_job(FakeVm *f, const char *id, const char *status, bool auto_finalize);
 /* The node that the job added last works on. */
 void fake_vm_set_job_node(FakeVm *f, const char *node);
+/* Whether that job is paused, which its state follows as soon as it comes to rest. */
+void fake_vm_set_paused(FakeVm *f, bool paused);
 /* The job that was added last, without an event: its state, NULL for none any more. */
 void fake_vm_set_status(FakeVm *f, const char *status);
 void fake_vm_set_error(FakeVm *f, const char *error);

@@ -83,7 +83,8 @@ static void test_limits(void)
                 "{'id': 'j', 'type': 't', 'status': 's', 'current-progress': 0, "
                 "'total-progress': 0}",
                 GRAPH_JOBS_MAX);
-    check_limit("query-block-jobs", "@", "{'device': 'j', 'speed': 0, 'auto-finalize': true}",
+    check_limit("query-block-jobs", "@",
+                "{'device': 'j', 'speed': 0, 'paused': false, 'auto-finalize': true}",
                 GRAPH_VERTICES_MAX);
 }
 

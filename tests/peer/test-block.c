@@ -79,9 +79,10 @@ static const Lie lies[] = {
     {"query-block-jobs", "{}"},
     {"query-block-jobs", "[{}]"},
     {"query-block-jobs", "[{'device': 'j'}]"},
-    {"query-block-jobs", "[{'device': 'j', 'speed': 0}]"},
-    {"query-block-jobs", "[{'device': 'j', 'speed': '0', 'auto-finalize': true}]"},
-    {"query-block-jobs", "[{'device': 'j', 'speed': 0, 'auto-finalize': 1}]"},
+    {"query-block-jobs", "[{'device': 'j', 'speed': 0, 'paused': false}]"},
+    {"query-block-jobs", "[{'device': 'j', 'speed': '0', 'paused': false, 'auto-finalize': true}]"},
+    {"query-block-jobs", "[{'device': 'j', 'speed': 0, 'paused': false, 'auto-finalize': 1}]"},
+    {"query-block-jobs", "[{'device': 'j', 'speed': 0, 'paused': 0, 'auto-finalize': true}]"},
 };
 
 static void tell_truth(Reader *r)
@@ -96,7 +97,7 @@ static void tell_truth(Reader *r)
                     "[{'id': 'j', 'type': 'commit', 'status': 'ready', 'current-progress': 3, "
                     "'total-progress': 4, 'error': 'E'}]");
     qmp_peer_answer(r->peer, "query-block-jobs",
-                    "[{'device': 'j', 'speed': 5, 'auto-finalize': true}]");
+                    "[{'device': 'j', 'speed': 5, 'paused': true, 'auto-finalize': true}]");
 }
 
 static void test_truth(void)
@@ -130,6 +131,7 @@ static void test_truth(void)
     g_assert_cmpuint(r->graph->jobs[0].offset, ==, 3);
     g_assert_cmpuint(r->graph->jobs[0].length, ==, 4);
     g_assert_cmpuint(r->graph->jobs[0].speed, ==, 5);
+    g_assert_true(r->graph->jobs[0].paused);
     g_assert_true(r->graph->jobs[0].auto_finalize);
 }
 
@@ -218,7 +220,7 @@ static void test_answers_of_different_moments(void)
     tell_truth(r);
     qmp_peer_answer(r->peer, GRAPH, "{'nodes': [], 'edges': []}");
     qmp_peer_answer(r->peer, "query-block-jobs",
-                    "[{'device': 'new', 'speed': 5, 'auto-finalize': true}]");
+                    "[{'device': 'new', 'speed': 5, 'paused': false, 'auto-finalize': true}]");
     reader_read(r);
     g_assert_cmpint(r->error, ==, 0);
     g_assert_null(graph_find(r->graph, GRAPH_NODE, "n"));

@@ -33,7 +33,11 @@ static Request *set_speed(Play *p, uint64_t speed)
 /* QEMU accepts. */
 static void accept(Play *p, const char *command)
 {
-    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, command), "{}");
+    QmpPeerCommand *c = qmp_peer_expect(p->peer, command);
+
+    if (strcmp(command, "job-pause") == 0 || strcmp(command, "job-resume") == 0)
+        fake_vm_set_paused(p->vm, strcmp(command, "job-pause") == 0);
+    qmp_peer_reply(p->peer, c, "{}");
     domain_check_answer(p->domain, p->request, REFUSAL_NONE);
     event_wait_idle(p->domain->event);
 }
@@ -52,6 +56,20 @@ static void test_pause_and_resume(void)
     domain_check_answer(p->domain, control(p, commit_pause), REFUSAL_NOT_READY);
     (void)control(p, commit_resume);
     accept(p, "job-resume");
+    domain_check_news(p->domain, "job-changed vda running");
+}
+
+static void test_resumed_by_others(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    play_start(p, true);
+    (void)control(p, commit_pause);
+    accept(p, "job-pause");
+    domain_check_news(p->domain, "job-changed vda paused");
+    fake_vm_set_paused(p->vm, false);
+    fake_vm_move(p->vm, "running");
+    event_wait_idle(p->domain->event);
     domain_check_news(p->domain, "job-changed vda running");
 }
 
@@ -292,6 +310,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/commit-control/pause-and-resume", test_pause_and_resume);
+    g_test_add_func("/commit-control/resumed-by-others", test_resumed_by_others);
     g_test_add_func("/commit-control/pause-refused", test_pause_refused);
     g_test_add_func("/commit-control/pivot-of-paused", test_pivot_of_paused);
     g_test_add_func("/commit-control/abort-of-paused", test_abort_of_paused);
