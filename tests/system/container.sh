@@ -20,19 +20,22 @@ container_obstacle() {
     grep -qw overlay /proc/filesystems || modprobe -q overlay || echo 'the kernel has no overlayfs'
 }
 
-# Runs a command in the container, as root.
-inside() {
-    nsenter -t "$container_leader" -m -u -i -n -p -- "$@" </dev/null
+# Becomes a command in the container, as root.
+exec_inside() {
+    exec nsenter -t "$container_leader" -m -u -i -n -p -- "$@" </dev/null
 }
+
+# Runs one.
+inside() { (exec_inside "$@"); }
 
 # inside_as USER COMMAND...
 inside_as() {
     inside setpriv --reuid "$1" --regid "$1" --init-groups --reset-env -- "${@:2}"
 }
 
-# Looks again and again, for a minute.
+# Looks again and again, for a minute, or as many as VMDISK_TEST_PATIENCE says.
 eventually() {
-    local deadline=$((SECONDS + 60))
+    local deadline=$((SECONDS + 60 * ${VMDISK_TEST_PATIENCE:-1}))
 
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -lt $deadline ] || { echo "Waited too long for: $*"; return 1; }

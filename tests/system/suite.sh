@@ -47,7 +47,7 @@ has_ended() {
     eventually disk_has JobState 's "none"'
     disk_property LastJob | grep -q "\"result\" s \"$1\""
 }
-vm_is_there() { property "$disk" "$disk_interface" Name; }
+disk_is_there() { property "$disk" "$disk_interface" Name; }
 vm_is_gone() { ! property "$vm" org.vmdisk1.VM Name; }
 
 service() { inside systemctl show -P "$1" vmdiskd.service; }
@@ -65,11 +65,11 @@ refused() {
     grep -Eq "$1" <<<"$output" || { echo "$output"; return 1; }
 }
 
-# Warnings of the service, beyond what systemd says of its death.
+# Warnings, beyond what systemd says of the service's death, and the service of a QEMU's.
 journal_is_quiet() {
     local warnings
     warnings=$(inside journalctl -q -p warning -u vmdiskd.service -o cat |
-        grep -Ev 'Main process exited, code=killed|Failed with result' || true)
+        grep -Ev 'Main process exited, code=killed|Failed with result|is gone: Connection reset' || true)
     [ -z "$warnings" ] || { echo "$warnings"; return 1; }
 }
 
