@@ -84,8 +84,9 @@ container_leave_groups() {
     done
 }
 
+# There are other children before it.
 container_find_leader() {
-    container_leader=$(pgrep -P "$container_nspawn" | head -n 1)
+    container_leader=$(pgrep -P "$container_nspawn" -x systemd)
     [ -n "$container_leader" ]
 }
 
