@@ -13,7 +13,7 @@
 
 const char *scene_base(const Scene *s)
 {
-    return s->chain[0];
+    return base_file(s->base);
 }
 
 const char *scene_top(const Scene *s)
@@ -24,6 +24,30 @@ const char *scene_top(const Scene *s)
 const char *scene_format(const Scene *s, unsigned index)
 {
     return index == 0 ? s->base_format : "qcow2";
+}
+
+const char *scene_file(const Scene *s, unsigned index)
+{
+    return index == 0 ? scene_base(s) : s->chain[index];
+}
+
+/* Beyond SCENE_DATA_OFFSET and its length. */
+static uint64_t mark_offset(unsigned image)
+{
+    return (50 + image) * IMAGE_MIB;
+}
+
+void scene_mark_images(const Scene *s)
+{
+    for (unsigned i = 1; i < s->depth; i++)
+        image_fill(s->chain[i], "qcow2", (uint8_t)(0x10 + i), mark_offset(i), IMAGE_MIB);
+}
+
+void scene_check_marks(const Scene *s, unsigned image, unsigned first, unsigned last)
+{
+    for (unsigned i = first; i <= last; i++)
+        image_check_filled(scene_file(s, image), scene_format(s, image), (uint8_t)(0x10 + i),
+                           mark_offset(i), IMAGE_MIB);
 }
 
 /* How the file of an image is opened; the caller appends its name. */
@@ -68,16 +92,17 @@ static void add_disk(const Scene *s, const SceneOptions *options)
     qemu_option(s->vm, "-device", "virtio-blk-pci,drive=d0,id=vda,bootindex=1");
 }
 
-static void make_chain(Scene *s, uint64_t base_size, bool relative)
+static void make_chain(Scene *s, const SceneOptions *options)
 {
     s->chain = g_new0(char *, s->depth + 1);
-    s->chain[0] = image_create(s->rig->dir, "image.0", s->base_format,
-                               base_size > 0 ? base_size : SCENE_SIZE);
+    s->base = base_new(options->base_place, s->rig->dir, "image.0", s->base_format,
+                       options->base_size > 0 ? options->base_size : SCENE_SIZE);
+    s->chain[0] = g_strdup(base_name(s->base));
     for (unsigned i = 1; i < s->depth; i++) {
         g_autofree char *name = g_strdup_printf("image.%u", i);
 
         g_autofree char *below =
-            relative ? g_path_get_basename(s->chain[i - 1]) : g_strdup(s->chain[i - 1]);
+            options->relative ? g_path_get_basename(s->chain[i - 1]) : g_strdup(s->chain[i - 1]);
 
         s->chain[i] = image_overlay(s->rig->dir, name, below, scene_format(s, i - 1), SCENE_SIZE);
     }
@@ -95,7 +120,7 @@ Scene *scene_new(const SceneOptions *options)
     s->recorder = s->rig->recorder;
     s->depth = options->depth > 0 ? options->depth : 2;
     s->base_format = options->base_format ? options->base_format : "qcow2";
-    make_chain(s, options->base_size, options->relative);
+    make_chain(s, options);
     if (options->prepare)
         options->prepare(s);
 
@@ -120,6 +145,7 @@ void scene_free(Scene *s)
         return;
     qemu_free(s->vm);
     guest_free(s->guest);
+    base_free(s->base);
     rig_free(s->rig);
     g_strfreev(s->chain);
     g_free(s->disk);
@@ -219,6 +245,16 @@ void scene_wait_depth(Scene *s, unsigned depth)
     AwaitedDepth awaited = {s, depth};
 
     wait_until("a chain of another depth", has_depth, &awaited);
+}
+
+void scene_wait_chain(Scene *s, const unsigned *images, unsigned n)
+{
+    scene_wait_depth(s, n);
+    for (unsigned i = 0; i < n; i++) {
+        g_autofree char *file = property_chain_string(s->recorder, s->disk, i, "file");
+
+        g_assert_cmpstr(file, ==, s->chain[images[i]]);
+    }
 }
 
 /* QEMU's name of an image whose options differ from its header is "json:" and those options. */

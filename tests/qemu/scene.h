@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base.h"
 #include "guest.h"
 #include "image.h"
 #include "properties.h"
@@ -21,6 +22,7 @@ typedef struct Scene Scene;
 
 typedef struct SceneOptions {
     const char *base_format; /* NULL: "qcow2" */
+    BasePlace base_place;    /* not BASE_FILE: the format is "raw", and no guest of slow_base */
     unsigned depth;          /* images in the chain; 0: 2 */
     uint64_t base_size;      /* 0: SCENE_SIZE, which the images above always have */
     bool slow_base;     /* the base takes 1 MiB/s until scene_release(): no commit ends before */
@@ -38,7 +40,8 @@ struct Scene {
     Recorder *recorder; /* that of the rig */
     Qemu *vm;
     Guest *guest;
-    char **chain; /* chain[0] is the base */
+    Base *base;
+    char **chain; /* chain[0] is the base, as QEMU calls it */
     unsigned depth;
     const char *base_format;
     char *disk; /* object path */
@@ -49,10 +52,18 @@ Scene *scene_new(const SceneOptions *options);
 void scene_free(Scene *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Scene, scene_free)
 
+/* The base's file, also where QEMU knows it by another name. */
 const char *scene_base(const Scene *s);
 const char *scene_top(const Scene *s);
+/* The file of chain[index]. */
+const char *scene_file(const Scene *s, unsigned index);
 /* Format of chain[index]. */
 const char *scene_format(const Scene *s, unsigned index);
+
+/* For `prepare`: gives each image above the base data that it alone holds. */
+void scene_mark_images(const Scene *s);
+/* chain[image] and the images below it hold the marks of these, from first to last. */
+void scene_check_marks(const Scene *s, unsigned image, unsigned first, unsigned last);
 
 /* Writes the byte to the disk past the guest, as the guest would. */
 void scene_write(Scene *s, uint8_t byte, uint64_t offset, uint64_t length);
@@ -61,6 +72,8 @@ void scene_write(Scene *s, uint8_t byte, uint64_t offset, uint64_t length);
 char *scene_snapshot(Scene *s, const char *name);
 /* Lifts the limit of a slow base. */
 void scene_release(Scene *s);
+#define scene_commit_with(s, ...)                                                                  \
+    recorder_call((s)->recorder, (s)->disk, DISK_INTERFACE, "CommitWith", "a{sv}", __VA_ARGS__)
 /* Disk.Commit(active); returns the position from which the job's signals are to be sought. */
 unsigned scene_commit(Scene *s, bool active);
 /* Waits for the signal from that position on; its position. */
@@ -73,5 +86,7 @@ void scene_pivot(Scene *s);
 void scene_abort(Scene *s);
 /* Until the service has seen a change that QEMU announces with no event: a chain of that depth. */
 void scene_wait_depth(Scene *s, unsigned depth);
+/* Until the chain is that: indices in s->chain, the active one first. */
+void scene_wait_chain(Scene *s, const unsigned *images, unsigned n);
 /* Disk.ChainDepth, and the file of the active image as QEMU has it. */
 void scene_check_active(Scene *s, unsigned depth, const char *file);
