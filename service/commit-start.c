@@ -41,10 +41,13 @@ char *commit_make_id(const Commit *c, uint64_t usec)
 
 int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
 {
+    const char *root = disk_chain(c->disk)->root;
     BlockCommit command = {
         .job = c->qemu_id,
-        .root = disk_chain(c->disk)->root,
-        .top = c->active ? NULL : c->top,
+        .root = root,
+        /* Without a top QEMU starts at the root, and a pivot takes the filters above the active
+         * image away with it: the disk would lose its throttle. */
+        .top = strcmp(c->top, root) != 0 ? c->top : NULL,
         .base = c->base,
         .speed = c->speed,
         .on_error = job_on_error_to_string(c->on_error),
