@@ -170,6 +170,30 @@ static bool refuse_range(const Disk *d, const CommitOptions *o, const Range *ran
     return true;
 }
 
+/* QEMU records the new name in an image directly above only (bdrv_child_cb_update_filename()): with
+ * a filter between, that image would go on naming one that is merged and out of use. */
+static bool refuse_filter(const Disk *d, const CommitOptions *o, const Range *range, Refusal *r)
+{
+    const Chain *chain = disk_chain(d);
+    const Graph *g = vm_graph(disk_vm(d));
+
+    if (o->active)
+        return false;
+
+    const ChainImage *overlay = &chain->images[range->top - 1];
+    const GraphVertex *v = graph_find(g, GRAPH_NODE, overlay->node);
+    const GraphVertex *below = v ? graph_child(g, v, "backing") : NULL;
+    if (!below || strcmp(below->name, chain->images[range->top].node) == 0)
+        return false;
+
+    commit_refuse(d, r, REFUSAL_NOT_SUPPORTED,
+                  "the filter '%s' (%s) lies between '%s' and '%s', whose backing file name QEMU "
+                  "would not update. Commit from the active layer instead ('active').",
+                  below->name, below->driver ? below->driver : "", chain->images[range->top].file,
+                  overlay->file);
+    return true;
+}
+
 static bool refuse_stale(const Disk *d, Refusal *r)
 {
     const char *instead = disk_stale_for(d);
@@ -232,7 +256,8 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
     Range range;
 
     if (refuse_disk(d, ret_refusal) || refuse_options(d, o, ret_refusal) ||
-        !resolve(d, o, &range, ret_refusal) || refuse_range(d, o, &range, ret_refusal))
+        !resolve(d, o, &range, ret_refusal) || refuse_range(d, o, &range, ret_refusal) ||
+        refuse_filter(d, o, &range, ret_refusal))
         return;
     if (refuse_stale(d, ret_refusal) ||
         (!o->override && refuse_shared_base(d, &chain->images[range.base], ret_refusal)))
