@@ -7,7 +7,7 @@
  *   after one below            nothing has, where the base was open read-write (F1): flush here
  *   after an active commit that kept the overlay
  *                              the base is still open read-write (F22): set it back
- *   after a pivot              nodes with names of a user's stay open (F23): close them
+ *   after each merge           nodes with names of a user's stay open (F23): close them
  */
 #include "commit-internal.h"
 
@@ -46,14 +46,14 @@ static void on_read_only(Qmp *q, const QmpReply *reply, void *userdata)
 
 /* Nodes to close, one after the other: a long chain would fill the queue of commands. */
 typedef struct Closing {
-    CommitRef *ref;
+    CommitRef *ref; /* what finishes afterwards; NULL for nothing */
     char **names;
     size_t n, next;
 } Closing;
 
 static Commit *closing_free(Closing *closing)
 {
-    Commit *c = commit_ref_free(closing->ref);
+    Commit *c = closing->ref ? commit_ref_free(closing->ref) : NULL;
 
     for (size_t i = 0; i < closing->n; i++)
         free(closing->names[i]);
@@ -62,7 +62,7 @@ static Commit *closing_free(Closing *closing)
     return c;
 }
 
-static void close_next(Closing *closing);
+static void close_next(Qmp *q, Closing *closing);
 
 /* A node that somebody else uses stays, and so does what is below it. */
 static void on_closed(Qmp *q, const QmpReply *reply, void *userdata)
@@ -70,18 +70,18 @@ static void on_closed(Qmp *q, const QmpReply *reply, void *userdata)
     if (reply->error == -ENOTCONN)
         (void)closing_free(userdata);
     else
-        close_next(userdata);
+        close_next(q, userdata);
 }
 
-static void close_next(Closing *closing)
+static void close_next(Qmp *q, Closing *closing)
 {
-    Commit *c = closing->ref->commit;
+    const bool wanted = !closing->ref || closing->ref->commit;
 
-    if (c && closing->next < closing->n &&
-        block_close_node(commit_qmp(c), closing->names[closing->next++], on_closed, closing) >= 0)
+    if (wanted && closing->next < closing->n &&
+        block_close_node(q, closing->names[closing->next++], on_closed, closing) >= 0)
         return;
 
-    c = closing_free(closing);
+    Commit *c = closing_free(closing);
     if (c)
         finish(c);
 }
@@ -95,34 +95,63 @@ static void add_name(Closing *closing, const GraphVertex *v)
         closing->names[closing->n++] = name;
 }
 
-/* Closes the nodes of images that a pivot has put out of use, where a user had opened them by name:
- * they would keep the files locked, and the base busy as their backing image. Then finishes, so
- * that whoever takes the next snapshot on JobFinished is not refused. */
-static void close_dropped(Commit *c)
+/* The next node of a chain: a filter may lie between two images, on its "file". */
+static const GraphVertex *next_below(const Graph *g, const GraphVertex *v)
+{
+    const GraphVertex *backing = graph_child(g, v, "backing");
+
+    if (!backing && v->driver && chain_driver_is_filter(v->driver))
+        return graph_child(g, v, "file");
+    return backing;
+}
+
+/* The nodes of images that a merge has put out of use, where a user had opened them by name: they
+ * would keep the files locked, and the base busy as their backing image. NULL: out of memory. */
+static Closing *find_dropped(const Commit *c)
 {
     const Graph *g = vm_graph(disk_vm(c->disk));
     const GraphVertex *v = graph_find(g, GRAPH_NODE, c->top);
     Closing *closing = calloc(1, sizeof(Closing));
     char **names = calloc(g->n_vertices * 3 + 1, sizeof(char *));
-    CommitRef *ref = commit_ref_new(c);
 
-    if (!closing || !names || !ref) {
+    if (!closing || !names) {
         free(closing);
         free(names);
-        if (ref)
-            commit_ref_free(ref);
-        finish(c);
-        return;
+        return NULL;
     }
 
-    *closing = (Closing){.ref = ref, .names = names};
+    *closing = (Closing){.names = names};
     for (size_t steps = 0; v && strcmp(v->name, c->base) != 0 && steps < g->n_vertices; steps++) {
         add_name(closing, v);
         add_name(closing, graph_child(g, v, "file"));
         add_name(closing, graph_child(g, v, "data-file"));
-        v = graph_child(g, v, "backing");
+        v = next_below(g, v);
     }
-    close_next(closing);
+    return closing;
+}
+
+/* Then finishes, so that whoever takes the next snapshot on JobFinished is not refused. */
+static void close_dropped(Commit *c)
+{
+    Closing *closing = find_dropped(c);
+    CommitRef *ref = closing ? commit_ref_new(c) : NULL;
+
+    if (!ref) {
+        if (closing)
+            (void)closing_free(closing);
+        finish(c);
+        return;
+    }
+    closing->ref = ref;
+    close_next(commit_qmp(c), closing);
+}
+
+void commit_close_below(const Commit *c)
+{
+    Closing *closing = find_dropped(c);
+
+    if (closing)
+        close_next(commit_qmp(c), closing);
 }
 
 static void restore_read_only(Commit *c)

@@ -274,6 +274,8 @@ void commit_finish(Commit *c, JobResult result)
     /* Announced first: a job that QEMU still lists is found again by a successor of ours. */
     if (!c->gone)
         (void)block_job_dismiss(vm_qmp(vm), c->qemu_id, /* callback= */ NULL, NULL);
+    if (!c->active && result == JOB_RESULT_COMPLETED)
+        commit_close_below(c);
     /* What outlived its device goes now; a lone node that was merged shows its base. */
     if (disk_is_gone(c->disk) || disk_is_lone(c->disk))
         vm_refresh_unasked(vm);

@@ -105,6 +105,9 @@ void commit_settle(Commit *c);
 /* Flushes what the job wrote, sets the base back to read-only, then finishes. */
 void commit_make_durable(Commit *c);
 void commit_finish(Commit *c, JobResult result);
+/* Closes the nodes that a commit below the active layer has put out of use. The job keeps them
+ * until it is dismissed. */
+void commit_close_below(const Commit *c);
 /* Ends QEMU's job so that it can be started again for a handover by QEMU alone. */
 void commit_restart(Commit *c);
 /* That job has ended: starts the new one. */
