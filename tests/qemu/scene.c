@@ -125,7 +125,10 @@ Scene *scene_new(const SceneOptions *options)
         options->prepare(s);
 
     s->vm = rig_qemu(s->rig, QEMU_SYSTEM, "web1");
-    add_disk(s, options);
+    if (options->add_disk)
+        options->add_disk(s);
+    else
+        add_disk(s, options);
     if (options->no_guest) {
         g_ptr_array_add(qemu_arguments(s->vm), g_strdup("-S"));
     } else {

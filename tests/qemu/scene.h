@@ -32,7 +32,8 @@ typedef struct SceneOptions {
     bool relative;      /* images record the names of their backing files without a directory */
     bool no_guest;      /* the machine does not start (-S) and has no boot disk */
     GuestOptions guest;
-    void (*prepare)(const Scene *s); /* more data for the images, before the start; NULL */
+    void (*prepare)(const Scene *s);  /* more data for the images, before the start; NULL */
+    void (*add_disk)(const Scene *s); /* gives QEMU the disk "vda" in another way; NULL */
 } SceneOptions;
 
 struct Scene {
