@@ -250,16 +250,6 @@ void scene_wait_depth(Scene *s, unsigned depth)
     wait_until("a chain of another depth", has_depth, &awaited);
 }
 
-void scene_wait_chain(Scene *s, const unsigned *images, unsigned n)
-{
-    scene_wait_depth(s, n);
-    for (unsigned i = 0; i < n; i++) {
-        g_autofree char *file = property_chain_string(s->recorder, s->disk, i, "file");
-
-        g_assert_cmpstr(file, ==, s->chain[images[i]]);
-    }
-}
-
 /* QEMU's name of an image whose options differ from its header is "json:" and those options. */
 static char *plain_name(const char *name)
 {
@@ -275,6 +265,17 @@ static char *plain_name(const char *name)
     plain = g_strdup(qmp_text(file, "filename"));
     json_object_put(options);
     return plain;
+}
+
+void scene_wait_chain(Scene *s, const unsigned *images, unsigned n)
+{
+    scene_wait_depth(s, n);
+    for (unsigned i = 0; i < n; i++) {
+        g_autofree char *file = property_chain_string(s->recorder, s->disk, i, "file");
+        g_autofree char *plain = plain_name(file);
+
+        g_assert_cmpstr(plain, ==, s->chain[images[i]]);
+    }
 }
 
 void scene_check_active(Scene *s, unsigned depth, const char *file)
