@@ -80,9 +80,14 @@ static int commit_with(sd_bus_message *message, void *userdata, sd_bus_error *er
 
     int r =
         bus_options_read(message, commit_options, ELEMENTSOF(commit_options), &options, &refusal);
-    if (r >= 0)
-        r = refusal.kind == REFUSAL_NONE ? start_commit(message, userdata, &options)
-                                         : errors_reply(message, &refusal);
+    if (r >= 0 && refusal.kind == REFUSAL_NONE)
+        r = start_commit(message, userdata, &options);
+    else if (r >= 0 && refusal.text) {
+        disk_refuse(userdata, bus_reply_done, sd_bus_message_ref(message), refusal.kind, "%s",
+                    refusal.text);
+        r = 1;
+    } else if (r >= 0)
+        r = errors_reply(message, &refusal);
     refusal_done(&refusal);
     return r;
 }
