@@ -125,33 +125,6 @@ static void check_refused(Scene *s, const char *text, const char *hint)
     property_check_string(s->recorder, s->disk, DISK_INTERFACE, "JobState", "none");
 }
 
-static void test_refused_images(void)
-{
-    g_autoptr(Scene) s = scene_new(&(SceneOptions){.depth = 4});
-    g_autofree char *stranger = image_create(s->rig->dir, "stranger", "qcow2", SCENE_SIZE);
-    g_autofree char *long_name = g_strnfill(5000, 'x');
-
-    refused(s, SERVICE_ERROR("NoSuchImage"), "'top'", 1, "top", "s", stranger);
-    refused(s, SERVICE_ERROR("NoSuchImage"), "'base'", 1, "base", "s", "4");
-    refused(s, SERVICE_ERROR("NoSuchImage"), "web1", 1, "base", "s", "");
-    refused(s, INVALID_ARGS, "4096", 1, "base", "s", long_name);
-    refused(s, INVALID_ARGS, "same image", 2, "top", "s", "2", "base", "s", "2");
-    refused(s, INVALID_ARGS, "above", 2, "top", "s", "2", "base", "s", "1");
-    refused(s, SERVICE_ERROR("ActiveLayer"), "'active'", 1, "top", "s", "0");
-    refused(s, SERVICE_ERROR("ActiveLayer"), "Pivot", 1, "top", "s", s->chain[3]);
-    refused(s, SERVICE_ERROR("NotActiveLayer"), "'top'", 2, "active", "b", true, "top", "s", "1");
-    refused(s, SERVICE_ERROR("NothingToCommit"), "deepest", 1, "top", "s", "3");
-    refused(s, SERVICE_ERROR("NothingToCommit"), "deepest", 2, "top", "s", "3", "shallow", "b",
-            true);
-
-    /* And the next call works. */
-    unsigned from = recorder_mark(s->recorder);
-    scene_commit_with(s, 0);
-    scene_wait_finished(s, from, "completed");
-    scene_wait_depth(s, 2);
-    refused(s, SERVICE_ERROR("ActiveLayer"), "--active", 0);
-}
-
 static void test_refused_options(void)
 {
     g_autoptr(Scene) s = scene_new(&(SceneOptions){.depth = 4});
@@ -183,7 +156,6 @@ int main(int argc, char *argv[])
     g_test_add_func("/commit-with/speed", test_speed);
     g_test_add_data_func("/commit-with/backing-file", "given", test_backing_file);
     g_test_add_data_func("/commit-with/relative-backing-file", "relative", test_backing_file);
-    g_test_add_func("/commit-with/refuses-images", test_refused_images);
     g_test_add_func("/commit-with/refuses-options", test_refused_options);
     return g_test_run();
 }
