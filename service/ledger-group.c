@@ -76,6 +76,7 @@ LedgerGroup *ledger_group_free(LedgerGroup *g)
     free(g->instance);
     free(g->ready_job);
     free(g->abort_job);
+    free(g->pivot_job);
     job_done(&g->last);
     free(g);
     return NULL;
@@ -154,6 +155,7 @@ LedgerGroup *ledger_group_copy(const LedgerGroup *g)
     }
     if (copy_string(g->ready_job, &copy->ready_job) < 0 ||
         copy_string(g->abort_job, &copy->abort_job) < 0 ||
+        copy_string(g->pivot_job, &copy->pivot_job) < 0 ||
         ledger_group_set_last(copy, &g->last) < 0)
         return NULL;
     return TAKE_PTR(copy);
@@ -234,6 +236,7 @@ char *ledger_group_to_text(const LedgerGroup *g)
     json_object_object_add(o, "keys", keys);
     put_string(o, "ready-job", g->ready_job);
     put_string(o, "abort-job", g->abort_job);
+    put_string(o, "pivot-job", g->pivot_job);
     if (g->last.id)
         json_object_object_add(o, "last-job", job_to_json(&g->last));
     for (size_t i = 0; i < g->n_images; i++)
@@ -297,18 +300,20 @@ static int keys_from_json(LedgerGroup *g, json_object *o)
 
 static int group_from_json(json_object *o, LedgerGroup **ret)
 {
-    const char *vm, *disk, *instance, *ready, *aborted;
+    const char *vm, *disk, *instance, *ready, *aborted, *pivoted;
     json_object *images, *last;
 
     if (json_get_string(o, "vm", &vm) < 0 || json_get_string(o, "disk", &disk) < 0 ||
         json_get_string(o, "instance", &instance) < 0 ||
         json_get_string_or(o, "ready-job", NULL, &ready) < 0 ||
         json_get_string_or(o, "abort-job", NULL, &aborted) < 0 ||
+        json_get_string_or(o, "pivot-job", NULL, &pivoted) < 0 ||
         json_get_array(o, "images", &images) < 0)
         return -EBADMSG;
 
     _cleanup_(ledger_group_freep) LedgerGroup *g = ledger_group_new(vm, disk, instance);
-    if (!g || copy_string(ready, &g->ready_job) < 0 || copy_string(aborted, &g->abort_job) < 0)
+    if (!g || copy_string(ready, &g->ready_job) < 0 || copy_string(aborted, &g->abort_job) < 0 ||
+        copy_string(pivoted, &g->pivot_job) < 0)
         return -ENOMEM;
     int k = json_get_object(o, "last-job", &last);
     if (k >= 0)

@@ -392,11 +392,12 @@ int ledger_note_pivots(Ledger *l, const char *vm, const LedgerPivot *pivots, siz
         else
             r = ledger_mark_merged(groups[i], base, LEDGER_STALE);
     }
-    if (r >= 0)
+    if (r >= 0) {
         r = ledger_together_save(l->directory, groups, n);
-    /* Late failures have given the new file its name already: nobody must find it. */
-    if (r < 0)
-        (void)ledger_together_remove(l->directory);
+        /* Late failures have given the new file its name already: nobody must find it. */
+        if (r < 0)
+            (void)ledger_together_remove(l->directory);
+    }
     for (size_t i = 0; groups && i < n; i++) {
         /* Each is on record before: there is room for it. */
         if (r >= 0)
@@ -422,7 +423,21 @@ int ledger_note_end(Ledger *l, const LedgerDisk *disk, const Chain *chain, bool 
 typedef enum JobMark {
     JOB_MARK_READY,
     JOB_MARK_ABORT,
+    JOB_MARK_PIVOT,
 } JobMark;
+
+static char **mark_of(LedgerGroup *g, JobMark mark)
+{
+    switch (mark) {
+    case JOB_MARK_READY:
+        return &g->ready_job;
+    case JOB_MARK_ABORT:
+        return &g->abort_job;
+    case JOB_MARK_PIVOT:
+        return &g->pivot_job;
+    }
+    return NULL;
+}
 
 static int note_mark(Ledger *l, const char *vm, const char *disk, JobMark mark, const char *job)
 {
@@ -433,7 +448,7 @@ static int note_mark(Ledger *l, const char *vm, const char *disk, JobMark mark, 
     if (!g)
         return -ENOMEM;
 
-    char **field = mark == JOB_MARK_READY ? &g->ready_job : &g->abort_job;
+    char **field = mark_of(g, mark);
     free(*field);
     *field = job ? strdup(job) : NULL;
     return job && !*field ? -ENOMEM : note(l, TAKE_PTR(g));
@@ -447,6 +462,11 @@ int ledger_note_ready(Ledger *l, const char *vm, const char *disk, const char *j
 int ledger_note_abort(Ledger *l, const char *vm, const char *disk, const char *job)
 {
     return note_mark(l, vm, disk, JOB_MARK_ABORT, job);
+}
+
+int ledger_note_wish(Ledger *l, const char *vm, const char *disk, const char *job)
+{
+    return note_mark(l, vm, disk, JOB_MARK_PIVOT, job);
 }
 
 int ledger_forget(Ledger *l, const char *file)

@@ -54,6 +54,7 @@ typedef struct LedgerGroup {
     size_t n_images;
     char *ready_job; /* id of the job whose JobReady has been announced, NULL for none */
     char *abort_job; /* id of the job that was told to keep the overlay, NULL for none */
+    char *pivot_job; /* id of the job whose group is told to pivot, NULL for none */
     LedgerJob last;
     bool unsaved; /* on record together with others, and not in a file of its own yet */
 } LedgerGroup;
@@ -110,6 +111,9 @@ int ledger_note_pivots(Ledger *l, const char *vm, const LedgerPivot *pivots, siz
 int ledger_note_ready(Ledger *l, const char *vm, const char *disk, const char *job);
 /* Whoever finds the job at the barrier must know that it is not a pivot. NULL takes it back. */
 int ledger_note_abort(Ledger *l, const char *vm, const char *disk, const char *job);
+/* Whoever finds some jobs of a group on their way to their end must know that it was a Pivot of
+ * all; one of them tells for all. NULL takes it back. */
+int ledger_note_wish(Ledger *l, const char *vm, const char *disk, const char *job);
 /* A job has ended, with the chain as it is seen now; where it was merged, what was merging is
  * stale. NULL: nobody can see the chain any more, and what is on record of images holds. */
 int ledger_note_end(Ledger *l, const LedgerDisk *disk, const Chain *chain, bool merged,

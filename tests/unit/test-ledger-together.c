@@ -175,6 +175,24 @@ static void test_rest_cannot_be_written(void)
     shelf_check(s, "web1", "active /a2, base /a0, stale /a1 > /a0");
 }
 
+/* The next handover cannot be written either; what is on record of the one before stays there. */
+static void test_earlier_handover_outlives_a_failure(void)
+{
+    g_autoptr(Shelf) s = make_disks();
+    g_autoptr(GDir) dir = g_dir_open(s->dir, 0, NULL);
+    g_autoptr(GPtrArray) obstacles = g_ptr_array_new_with_free_func(g_free);
+    const char *name;
+
+    while ((name = g_dir_read_name(dir)))
+        g_ptr_array_add(obstacles, g_strdup_printf("%s/%s.new", s->dir, name));
+    g_assert_cmpint(pivot_both(s), ==, 0);
+    for (unsigned i = 0; i < obstacles->len; i++)
+        g_assert_cmpint(mkdir(obstacles->pdata[i], 0700), ==, 0);
+    g_assert_cmpint(pivot_both(s), ==, -EISDIR);
+    shelf_reopen(s);
+    check(s, true);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -185,5 +203,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger-together/cannot-be-written", test_cannot_be_written);
     g_test_add_func("/ledger-together/unknown-disk", test_unknown_disk);
     g_test_add_func("/ledger-together/rest-cannot-be-written", test_rest_cannot_be_written);
+    g_test_add_func("/ledger-together/earlier-handover-outlives-a-failure",
+                    test_earlier_handover_outlives_a_failure);
     return g_test_run();
 }

@@ -176,6 +176,22 @@ static void test_abort_is_kept_until_taken_back(void)
     g_assert_null(ledger_find(s->ledger, "web1", SHELF_DISK)->abort_job);
 }
 
+static void test_wish_is_kept_until_taken_back(void)
+{
+    g_autoptr(Shelf) s = shelf_new();
+
+    g_assert_cmpint(ledger_note_wish(s->ledger, "web1", SHELF_DISK, "j1"), ==, -ENOENT);
+    shelf_note(s, "web1", "i1", "/top /base");
+    g_assert_cmpint(ledger_note_wish(s->ledger, "web1", SHELF_DISK, "j1"), ==, 0);
+    g_assert_cmpint(ledger_note_ready(s->ledger, "web1", SHELF_DISK, "j1"), ==, 0);
+    shelf_note(s, "web1", "i1", "/new /top /base");
+    shelf_reopen(s);
+    g_assert_cmpstr(ledger_find(s->ledger, "web1", SHELF_DISK)->pivot_job, ==, "j1");
+    g_assert_cmpint(ledger_note_wish(s->ledger, "web1", SHELF_DISK, NULL), ==, 0);
+    shelf_reopen(s);
+    g_assert_null(ledger_find(s->ledger, "web1", SHELF_DISK)->pivot_job);
+}
+
 /* An overlay's name is used again, by the process that was seen before: it is believed. */
 static void test_same_process_is_believed(void)
 {
@@ -408,6 +424,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/end-unseen", test_end_unseen);
     g_test_add_func("/ledger/ready-and-last-job-are-kept", test_ready_and_last_job_are_kept);
     g_test_add_func("/ledger/abort-is-kept-until-taken-back", test_abort_is_kept_until_taken_back);
+    g_test_add_func("/ledger/wish-is-kept-until-taken-back", test_wish_is_kept_until_taken_back);
     g_test_add_func("/ledger/same-process-is-believed", test_same_process_is_believed);
     g_test_add_func("/ledger/other-process-is-not", test_other_process_is_not);
     g_test_add_func("/ledger/stale-under-another-name", test_stale_under_another_name);
