@@ -294,6 +294,8 @@ static void handle_ready(Commit *c)
         commit_leave_barrier(c);
     else if (c->complete_when_ready)
         complete_restarted(c);
+    else if (c->group && c->machine.phase == JOB_READY)
+        group_member_ready(c);
     else
         commit_handle(c, JOB_EVENT_READY);
 }
@@ -339,22 +341,12 @@ void commit_recall(Commit *c)
     }
 }
 
-/* Its end is waited for, so that the disk is free again when the caller is told. */
-static void handle_withdrawn(Commit *c, const GraphJob *job)
-{
-    if (job && strcmp(job->status, "concluded") != 0)
-        return;
-    if (job)
-        (void)block_job_dismiss(commit_qmp(c), c->qemu_id, /* callback= */ NULL, NULL);
-    disk_withdraw_job(c->disk);
-}
-
 void commit_handle_status(Commit *c, const GraphJob *job)
 {
     if (c->starting)
         return;
     if (c->withdrawn) {
-        handle_withdrawn(c, job);
+        group_member_withdrawn(c, job);
         return;
     }
     if (c->foreign) {

@@ -29,13 +29,14 @@ struct Group {
     GroupEnd ends[VM_JOBS_MAX];
     size_t n_ends;
 
-    bool ready;     /* JobsReady has been announced */
-    bool doomed;    /* one cannot get there: nobody is pivoted */
-    char *why;      /* it is, for people; NULL where a caller wanted it so */
-    bool cut_short; /* doomed, and a caller does not want to wait for what still copies */
-    bool past;      /* the pivot is on record: nobody goes back */
-    bool asked;     /* what the barrier waits for is on its way */
-    bool adopted;   /* of an earlier process, and not looked through yet */
+    JobState announced; /* to observers */
+    bool ready;         /* JobsReady has been announced */
+    bool doomed;        /* one cannot get there: nobody is pivoted */
+    char *why;          /* it is, for people; NULL where a caller wanted it so */
+    bool cut_short;     /* doomed, and a caller does not want to wait for what still copies */
+    bool past;          /* the pivot is on record: nobody goes back */
+    bool asked;         /* what the barrier waits for is on its way */
+    bool adopted;       /* of an earlier process, and not looked through yet */
     sd_event_source *patience; /* from the first disk that is held on */
 
     /* The request under way: its answers still to come, and what the caller is told. */
@@ -55,7 +56,9 @@ void group_add(Group *g, Commit *c);
 void group_answer(Group *g);
 /* Frees a group without members, once nothing is on its way for it. */
 void group_end_if_over(Group *g);
+/* Announces what callers see, where it has changed. */
 void group_set_phase(Group *g, GroupPhase phase, JobIntent intent);
+void group_announce_state(Group *g);
 /* One disk cannot get there. why: for people; NULL where a caller wanted it so. */
 void group_doom(Group *g, const char *why);
 /* All are ready: does what has been chosen in advance. */
@@ -65,10 +68,12 @@ void group_conclude_ready(Group *g);
 /* Remembers how a member has ended. */
 void group_note_end(Group *g, const char *disk, JobResult result, const char *message);
 
-/* From commit. Each returns at once for a job without a group. */
+/* From commit. */
+/* Ready, or at the barrier; called again with each look at the job. */
 void group_member_ready(Commit *c);
-/* At the barrier; called again with each look at the job. */
 void group_member_held(Commit *c);
+/* Its start is taken back: what QEMU says of the job, NULL for none. May free the commit. */
+void group_member_withdrawn(Commit *c, const GraphJob *job);
 /* Announced already; the last one announces the end of the group. */
 void group_member_ended(Commit *c, JobResult result, const char *message);
 /* The job is freed, or is withdrawn for good. May free the group. */

@@ -10,6 +10,8 @@
 
 #include "text.h"
 
+#define WHY_NOT_COMPLETED "one of the jobs could not be told to complete"
+
 static void refuse(Vm *vm, DoneFunc done, void *userdata, RefusalKind kind, const char *what)
 {
     Refusal refusal = {REFUSAL_NONE, NULL};
@@ -46,20 +48,56 @@ static const Commit *find_unready(const Group *g)
 
 static bool may_conclude(const Group *g, const Commit *c)
 {
+    /* Whatever they have been told, and perhaps never came to. */
+    if (g->cut_short && c->machine.phase <= JOB_ENDING)
+        return true;
     if (c->ending)
         return false;
     /* Of a group that is doomed, what still copies may become ready yet, and is kept then. */
     return c->machine.phase == JOB_READY ||
-           (c->machine.phase == JOB_RUNNING && g->intent == JOB_INTENT_ABORT &&
-            (!g->doomed || g->cut_short));
+           (c->machine.phase == JOB_RUNNING && g->intent == JOB_INTENT_ABORT && !g->doomed);
+}
+
+/* What nobody has asked for anew is not refused to anybody. */
+static void on_concluded_by_ourselves(const Refusal *refusal, void *userdata)
+{
+    const Commit *c = commit_ref_free(userdata);
+    bool refused = refusal->kind != REFUSAL_NONE && refusal->kind != REFUSAL_TIMED_OUT &&
+                   refusal->kind != REFUSAL_DISCONNECTED;
+
+    if (c && c->group && refused && c->group->intent == JOB_INTENT_PIVOT)
+        group_doom(c->group, WHY_NOT_COMPLETED);
 }
 
 void group_conclude_ready(Group *g)
 {
+    for (size_t i = 0; i < g->n; i++) {
+        CommitRef *ref = may_conclude(g, g->members[i]) ? commit_ref_new(g->members[i]) : NULL;
+
+        if (ref)
+            commit_conclude(g->members[i], g->intent, /* deferred= */ false,
+                            on_concluded_by_ourselves, ref);
+    }
+}
+
+static bool any_ending(const Group *g)
+{
     for (size_t i = 0; i < g->n; i++)
-        if (may_conclude(g, g->members[i]))
-            commit_conclude(g->members[i], g->intent, /* deferred= */ false, commit_ignore_done,
-                            /* userdata= */ NULL);
+        if (g->members[i]->ending)
+            return true;
+    return false;
+}
+
+/* What was refused to all leaves all as they were. */
+static void take_back_wish(Group *g)
+{
+    const Commit *c = g->members[0];
+
+    if (g->intent == JOB_INTENT_PIVOT &&
+        ledger_note_wish(vm_ledger(g->vm), vm_name(g->vm), disk_name(c->disk), /* job= */ NULL) < 0)
+        group_doom(g, WHY_NOT_COMPLETED);
+    else
+        g->intent = JOB_INTENT_NONE;
 }
 
 /* All are answered: the caller first, then what it means for the disks. */
@@ -69,19 +107,29 @@ static void apply_all(Group *g)
     size_t n = g->n;
     JobIntent intent = g->intent;
     RefusalKind kind = g->refusal.kind;
+    bool refused = kind != REFUSAL_NONE && kind != REFUSAL_TIMED_OUT;
 
-    if (n == 0 || kind == REFUSAL_DISCONNECTED) {
+    if (n == 0) {
         group_end_if_over(g);
         return;
     }
     memcpy(members, g->members, sizeof(members));
     group_answer(g);
+    if (kind == REFUSAL_DISCONNECTED)
+        return;
+    if (refused && !any_ending(g)) {
+        take_back_wish(g);
+        return;
+    }
     group_set_phase(g, GROUP_ENDING, intent);
     for (size_t i = 0; i < n; i++)
         if (members[i]->ending)
             commit_apply(members[i], intent);
-    if (kind != REFUSAL_NONE && kind != REFUSAL_TIMED_OUT && intent == JOB_INTENT_PIVOT)
-        group_doom(g, "one of the jobs could not be told to complete");
+    if (refused && intent == JOB_INTENT_PIVOT)
+        group_doom(g, WHY_NOT_COMPLETED);
+    /* Below the active layer, what is held already goes back. */
+    else if (intent == JOB_INTENT_ABORT && (refused || !g->active))
+        group_doom(g, /* why= */ NULL);
     vm_refresh_jobs(g->vm);
 }
 
@@ -89,6 +137,8 @@ static void on_member_answer(const Refusal *refusal, void *userdata)
 {
     Group *g = userdata;
 
+    if (refusal->kind == REFUSAL_DISCONNECTED)
+        refusal_done(&g->refusal); /* nothing else counts any more */
     if (refusal->kind != REFUSAL_NONE && g->refusal.kind == REFUSAL_NONE)
         refusal_set(&g->refusal, refusal->kind, "%s", refusal->text ? refusal->text : "");
     if (--g->open == 0)
@@ -142,6 +192,19 @@ static void check_pivot(Group *g, int error)
             vm_name(g->vm), disk_name(exported));
 }
 
+/* A restart that finds some of the jobs on their way must know that all are to go. */
+static void note_wish(Group *g)
+{
+    const Commit *c = g->members[0];
+    int r = ledger_note_wish(vm_ledger(g->vm), vm_name(g->vm), disk_name(c->disk), c->id);
+
+    if (r < 0)
+        refusal_set(&g->refusal, REFUSAL_NOT_READY,
+                    "VM '%s': the image record cannot be written: %s. No disk was pivoted. Make "
+                    "room for it, then pivot.",
+                    vm_name(g->vm), strerror(-r));
+}
+
 static void on_pivot_read(Vm *vm, int error, void *userdata)
 {
     Group *g = userdata;
@@ -153,6 +216,8 @@ static void on_pivot_read(Vm *vm, int error, void *userdata)
         refusal_set(&g->refusal, REFUSAL_NO_JOB,
                     "VM '%s': the jobs have ended meanwhile. LastJob of each disk tells how.",
                     vm_name(vm));
+    if (g->refusal.kind == REFUSAL_NONE)
+        note_wish(g);
     if (g->refusal.kind == REFUSAL_NONE) {
         send_all(g, JOB_INTENT_PIVOT);
         return;
@@ -197,14 +262,25 @@ void group_pivot(Vm *vm, DoneFunc done, void *userdata)
         on_pivot_read(vm, r, g);
 }
 
+/* A group that is doomed waits for what still copies: that can be cut short. So can what waits at
+ * the barrier below the active layer. */
+static bool can_abort(const Group *g)
+{
+    if (g->phase == GROUP_RUNNING || g->doomed)
+        return true;
+    for (size_t i = 0; i < g->n && !g->active; i++)
+        if (g->members[i]->machine.phase <= JOB_HELD)
+            return true;
+    return false;
+}
+
 void group_abort(Vm *vm, DoneFunc done, void *userdata)
 {
     Group *g = vm_group(vm);
 
     if (refuse_no_group(vm, done, userdata))
         return;
-    /* A group that is doomed waits for what still copies: that can be cut short. */
-    if (g->phase == GROUP_ENDING && !g->doomed) {
+    if (!can_abort(g)) {
         refuse(vm, done, userdata, REFUSAL_NOT_READY,
                "its jobs are ending already. JobsFinished announces how.");
         return;
@@ -212,6 +288,6 @@ void group_abort(Vm *vm, DoneFunc done, void *userdata)
 
     g->done = done;
     g->userdata = userdata;
-    g->cut_short = g->doomed;
+    g->cut_short = g->phase == GROUP_ENDING;
     send_all(g, JOB_INTENT_ABORT);
 }

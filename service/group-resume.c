@@ -4,10 +4,12 @@
  * intended is not asked of memory:
  *
  *   the record says that a base is the image to boot   all were held: finalize what is not yet
- *   the record says that a job was aborted             abort the others
  *   a job has ended, and is not in QEMU any more       doomed: nobody is pivoted alone
- *   a job is on its way to its end                     a Pivot was accepted: complete the others
+ *   the record says that a job was aborted             abort the others
+ *   the record says that all are to pivot              complete the others
  *   else                                               it goes on
+ *
+ * A job that is on its way to its end without a word of that was ended by somebody else.
  */
 #include "group-internal.h"
 
@@ -45,16 +47,42 @@ static void recall_ends(Group *g)
     }
 }
 
-/* A pivot of all is put on record in one piece: one of them tells for all. */
-static bool is_pivot_on_record(const Group *g)
+/* A Pivot of all was asked for: one of them tells for all. */
+static bool is_wished(const Group *g)
 {
-    for (size_t i = 0; i < g->n; i++) {
-        const Commit *c = g->members[i];
-        const GraphVertex *top = graph_find(vm_graph(g->vm), GRAPH_NODE, c->top);
+    for (const Disk *d = vm_next_disk(g->vm, NULL); d; d = vm_next_disk(g->vm, d)) {
+        const LedgerGroup *record = ledger_find(vm_ledger(g->vm), vm_name(g->vm), disk_name(d));
+        _cleanup_(commit_id_freep) CommitId *id = NULL;
 
-        if (top && top->file && ledger_find_stale(vm_ledger(g->vm), vm_name(g->vm), top->file))
+        if (record && record->pivot_job && commit_id_parse(record->pivot_job, &id) >= 0 &&
+            id->group == g->serial)
             return true;
     }
+    return false;
+}
+
+static bool is_merged(const Commit *c)
+{
+    return !disk_is_gone(c->disk) && chain_find_node(disk_chain(c->disk), c->top) < 0;
+}
+
+static bool is_on_record(const Commit *c)
+{
+    const Vm *vm = disk_vm(c->disk);
+    const GraphVertex *top = graph_find(vm_graph(vm), GRAPH_NODE, c->top);
+
+    return top && top->file && ledger_find_stale(vm_ledger(vm), vm_name(vm), top->file);
+}
+
+/* All pivots are put on record in one piece, before any: again, one tells for all. */
+static bool is_past(const Group *g, bool wished)
+{
+    for (size_t i = 0; i < g->n_ends; i++)
+        if (wished && g->ends[i].result == JOB_RESULT_COMPLETED)
+            return true;
+    for (size_t i = 0; i < g->n; i++)
+        if (is_on_record(g->members[i]) || (wished && is_merged(g->members[i])))
+            return true;
     return false;
 }
 
@@ -82,28 +110,45 @@ static bool all_announced(const Group *g)
     return true;
 }
 
+/* What an earlier process has begun to tell the members, for those that have not heard it. */
+static void go_on_ending(Group *g, JobIntent intent)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (g->members[i]->machine.phase >= JOB_ENDING)
+            g->members[i]->machine.intent = intent;
+    group_set_phase(g, GROUP_ENDING, intent);
+    group_conclude_ready(g);
+}
+
 void group_resume(Vm *vm)
 {
     Group *g = vm_group(vm);
+    bool wished;
+
     if (!g || !g->adopted)
         return;
 
     g->adopted = false;
     recall_ends(g);
-    g->past = g->active && is_pivot_on_record(g);
+    wished = is_wished(g);
+    g->past = g->active && is_past(g, wished);
     g->ready = !any_ending(g) && all_announced(g);
-    group_set_phase(g, GROUP_RUNNING, JOB_INTENT_NONE);
-    if (g->past || !g->active) {
-        if (any_ending(g))
-            group_set_phase(g, GROUP_ENDING, g->active ? JOB_INTENT_PIVOT : JOB_INTENT_NONE);
-    } else if (any_aborted(g)) {
-        group_doom(g, /* why= */ NULL);
-    } else if (g->n < group_serial_count(g->serial)) {
-        group_doom(g, "another disk's job had ended when the service was restarted");
-    } else if (any_ending(g)) {
-        group_set_phase(g, GROUP_ENDING, JOB_INTENT_PIVOT);
-        group_conclude_ready(g);
-    } else if (g->ready) {
+    if (!g->active && any_ending(g))
+        g->phase = GROUP_ENDING;
+    group_announce_state(g);
+
+    if (!g->active)
+        return;
+    if (g->past)
+        go_on_ending(g, JOB_INTENT_PIVOT);
+    else if (g->n < group_serial_count(g->serial))
+        group_doom(g, any_aborted(g) ? NULL
+                                     : "another disk's job had ended when the service was "
+                                       "restarted");
+    else if (any_aborted(g))
+        go_on_ending(g, JOB_INTENT_ABORT);
+    else if (wished)
+        go_on_ending(g, JOB_INTENT_PIVOT);
+    else if (g->ready)
         group_act_on_ready(g);
-    }
 }

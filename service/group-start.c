@@ -151,15 +151,50 @@ static void choose(Vm *vm, const GroupWish *w, Choice *choice, Refusal *r)
                                         "active layers, set 'active'");
 }
 
-/* What has been started is ended again; nobody has heard of it. */
+static void on_withdrawn(Qmp *q, const QmpReply *reply, void *userdata)
+{
+    Commit *c = commit_ref_free(userdata);
+
+    if (c && reply->error && reply->error != -ENOTCONN)
+        c->asked = false;
+}
+
+/* What cannot be sent now is sent with the next look at the job. */
+static void withdraw_member(Commit *c)
+{
+    CommitRef *ref = c->asked ? NULL : commit_ref_new(c);
+    if (!ref)
+        return;
+
+    c->asked = block_job_force_cancel(commit_qmp(c), c->qemu_id, on_withdrawn, ref) >= 0;
+    if (!c->asked)
+        commit_ref_free(ref);
+}
+
+void group_member_withdrawn(Commit *c, const GraphJob *job)
+{
+    if (job && strcmp(job->status, "concluded") != 0) {
+        withdraw_member(c);
+        return;
+    }
+    if (job)
+        (void)block_job_dismiss(commit_qmp(c), c->qemu_id, /* callback= */ NULL, NULL);
+    /* An active commit leaves its base open for writing. */
+    if (job && c->active && c->base_read_only)
+        (void)block_set_read_only(commit_qmp(c), c->base, /* callback= */ NULL, NULL);
+    disk_withdraw_job(c->disk);
+}
+
+/* What has been started is ended again; nobody has heard of it. The ends are waited for, so that
+ * the disks are free again when the caller is told. */
 static void withdraw(Group *g)
 {
     g->phase = GROUP_WITHDRAWING;
     for (size_t i = 0; i < g->n; i++) {
+        g->members[i]->starting = false;
         g->members[i]->withdrawn = true;
-        (void)block_job_force_cancel(vm_qmp(g->vm), g->members[i]->qemu_id, NULL, NULL);
+        withdraw_member(g->members[i]);
     }
-    vm_refresh_jobs(g->vm);
 }
 
 static void announce(Group *g)
@@ -170,27 +205,29 @@ static void announce(Group *g)
     memcpy(members, g->members, sizeof(members));
     group_answer(g);
     group_set_phase(g, GROUP_RUNNING, JOB_INTENT_NONE);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        members[i]->starting = false;
         commit_handle(members[i], JOB_EVENT_STARTED);
+    }
 }
 
+/* A member counts as starting until all are answered: nothing is announced before. */
 static void on_member_started(Qmp *q, const QmpReply *reply, void *userdata)
 {
     Commit *c = commit_ref_free(userdata);
     Group *g = c->group;
     Vm *vm = g->vm;
 
-    g->open--;
-    c->starting = false;
     if (reply->error && g->refusal.kind == REFUSAL_NONE)
         commit_refuse_start(c->disk, c, reply, &g->refusal);
-    if (g->open == 0 && g->refusal.kind == REFUSAL_NONE)
-        announce(g);
-    else if (g->open == 0 && reply->error != -ENOTCONN)
-        withdraw(g);
     /* Where it may have been started yet, the next look at the jobs tells. */
     if (reply->error && reply->error != -ETIMEDOUT)
         disk_set_job(c->disk, NULL);
+    if (--g->open == 0 && g->refusal.kind == REFUSAL_NONE)
+        announce(g);
+    else if (g->open == 0 && reply->error != -ENOTCONN)
+        withdraw(g);
+    group_end_if_over(g);
     if (reply->error != -ENOTCONN)
         vm_refresh_jobs(vm);
 }

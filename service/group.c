@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "log.h"
 #include "text.h"
@@ -37,8 +38,8 @@ int group_new(Vm *vm, uint64_t serial, bool active, JobOnReady on_ready, Group *
                  .active = active,
                  .on_ready = on_ready,
                  .phase = GROUP_STARTING};
-    int r = sd_event_add_time_relative(vm_event(vm), &g->patience, CLOCK_MONOTONIC,
-                                       GROUP_BARRIER_USEC, /* accuracy= */ 0, on_patience_over, g);
+    int r = sd_event_add_time(vm_event(vm), &g->patience, CLOCK_MONOTONIC, UINT64_MAX,
+                              /* accuracy= */ 0, on_patience_over, g);
     if (r < 0) {
         free(g);
         return r;
@@ -121,14 +122,21 @@ const GroupEnd *group_end(const Vm *vm, size_t n)
     return g && n < g->n_ends ? &g->ends[n] : NULL;
 }
 
-void group_set_phase(Group *g, GroupPhase phase, JobIntent intent)
+void group_announce_state(Group *g)
 {
     void *userdata;
     const DomainObserver *o = vm_observer(g->vm, &userdata);
 
+    g->announced = group_state(g->vm);
+    o->jobs_changed(g->vm, userdata);
+}
+
+void group_set_phase(Group *g, GroupPhase phase, JobIntent intent)
+{
     g->phase = phase;
     g->intent = intent;
-    o->jobs_changed(g->vm, userdata);
+    if (group_state(g->vm) != g->announced)
+        group_announce_state(g);
 }
 
 static bool all_in(const Group *g, JobPhase phase)
@@ -163,7 +171,7 @@ void group_member_ready(Commit *c)
         return;
 
     g->ready = true;
-    o->jobs_changed(g->vm, userdata);
+    group_announce_state(g);
     o->jobs_ready(g->vm, userdata);
     group_act_on_ready(g);
 }
@@ -270,25 +278,49 @@ static void look_for_exports(Group *g)
  * them, and nothing can be lost by going on alone. */
 static bool waits_for_others(const Group *g)
 {
-    return !all_in(g, JOB_HELD) && g->n_ends == 0;
+    return !all_in(g, JOB_HELD) && (g->active || g->n_ends == 0);
+}
+
+/* The guest waits from the first disk that is held on. */
+static void be_patient(Group *g)
+{
+    int enabled = SD_EVENT_OFF;
+    struct timespec now;
+
+    (void)sd_event_source_get_enabled(g->patience, &enabled);
+    if (!g->active || enabled != SD_EVENT_OFF)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)sd_event_source_set_time(g->patience, (uint64_t)now.tv_sec * 1000000 +
+                                                    (uint64_t)now.tv_nsec / 1000 +
+                                                    GROUP_BARRIER_USEC);
+    (void)sd_event_source_set_enabled(g->patience, SD_EVENT_ONESHOT);
 }
 
 void group_member_held(Commit *c)
 {
     Group *g = c->group;
-    bool pivots = g->active && c->machine.intent != JOB_INTENT_ABORT;
 
-    if (g->phase != GROUP_ENDING)
-        group_set_phase(g, GROUP_ENDING, pivots ? JOB_INTENT_PIVOT : JOB_INTENT_NONE);
+    if (g->phase == GROUP_RUNNING && !c->ending && g->active && !g->past) {
+        /* Whether somebody else has told it to pivot or to keep, nobody can know. Comes back here.
+         */
+        group_doom(g, "the job of a disk was ended by somebody else, or with its device");
+        return;
+    }
+    if (g->phase == GROUP_RUNNING && !g->active)
+        group_set_phase(g, GROUP_ENDING, JOB_INTENT_NONE);
+
     if (g->past)
         commit_handle(c, JOB_EVENT_BARRIER_DONE);
     else if (g->doomed)
         commit_handle(c, JOB_EVENT_BARRIER_REFUSED); /* ends it with the copy kept, whatever for */
-    else if (waits_for_others(g))
-        (void)sd_event_source_set_enabled(g->patience, g->active ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
-    else if (!pivots)
+    else if (waits_for_others(g) || g->open > 0)
+        be_patient(g);
+    else if (!g->active)
         release(g, JOB_EVENT_BARRIER_DONE);
-    else if (all_in(g, JOB_HELD))
+    else if (g->intent == JOB_INTENT_ABORT)
+        release(g, JOB_EVENT_BARRIER_REFUSED);
+    else
         look_for_exports(g);
 }
 
@@ -308,6 +340,8 @@ void group_note_end(Group *g, const char *disk, JobResult result, const char *me
 /* Whether the others cannot come to the end that is intended any more. */
 static bool is_failure(const Group *g, JobResult result)
 {
+    if (g->phase == GROUP_RUNNING)
+        return true; /* nobody has asked for an end */
     if (g->intent == JOB_INTENT_ABORT)
         return false;
     return result != JOB_RESULT_COMPLETED;
@@ -332,7 +366,8 @@ void group_member_ended(Commit *c, JobResult result, const char *message)
         o->jobs_finished(g->vm, userdata);
         return;
     }
-    if (g->active && is_failure(g, result) && result != JOB_RESULT_LOST) {
+    /* With the VM, all go. */
+    if (g->active && is_failure(g, result) && vm_qmp(g->vm)) {
         _cleanup_(freep) char *why =
             text_format("disk '%s' %s", disk_name(c->disk), job_result_to_string(result));
         group_doom(g, why ? why : "a disk failed");
@@ -351,5 +386,6 @@ void group_forget(Commit *c)
             memmove(&g->members[i], &g->members[i + 1], (g->n - i) * sizeof(Commit *));
             break;
         }
+    g->asked = false; /* the answer may have been for this one */
     group_end_if_over(g);
 }
