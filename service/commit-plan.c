@@ -224,13 +224,56 @@ static bool refuse_shared_base(const Disk *d, const ChainImage *base, Refusal *r
     return true;
 }
 
-/* The name for the image above top to record, where the caller has one in mind. */
+/* The name of the file that an image is in, below whatever it was opened with; NULL where that says
+ * nothing by itself. */
+static const char *plain_name(const Graph *g, const ChainImage *image)
+{
+    const GraphVertex *v = graph_find(g, GRAPH_NODE, image->node);
+
+    for (size_t steps = 0; v && steps <= CHAIN_FILTERS_MAX; steps++) {
+        if (v->file && !text_has_prefix(v->file, "json:") &&
+            (*v->file == '/' || strchr(v->file, ':')))
+            return v->file;
+        v = graph_child(g, v, "file");
+    }
+    return NULL;
+}
+
+/* QEMU would record the name by which it knows the base: of one that was opened with options, json:
+ * and all of these, its own backing images included. Other programs cannot use that, and a longer
+ * one is refused only when everything has been copied. */
+static bool choose_default(const Disk *d, const CommitOptions *o, const Range *range, char **ret,
+                           Refusal *r)
+{
+    const ChainImage *base = &disk_chain(d)->images[range->base];
+    const char *plain = plain_name(vm_graph(disk_vm(d)), base);
+    const char *name = plain ? plain : base->file;
+
+    *ret = NULL;
+    if (o->active)
+        return true;
+    if (strlen(name) > COMMIT_BACKING_FILE_MAX) {
+        commit_refuse(
+            d, r, REFUSAL_NOT_SUPPORTED,
+            "the image above 'top' cannot record the name of the base, which has more than "
+            "%d bytes. Say with 'backing-file' what to record.",
+            COMMIT_BACKING_FILE_MAX);
+        return false;
+    }
+    if (!plain || strcmp(plain, base->file) == 0)
+        return true;
+    *ret = strdup(plain);
+    if (!*ret)
+        *r = (Refusal){REFUSAL_NO_MEMORY, NULL};
+    return *ret;
+}
+
+/* The name for the image above top to record. */
 static bool choose_backing_file(const Disk *d, const CommitOptions *o, const Range *range,
                                 char **ret, Refusal *r)
 {
-    *ret = NULL;
     if (!o->relative && !o->backing_file)
-        return true;
+        return choose_default(d, o, range, ret, r);
 
     *ret = o->backing_file ? strdup(o->backing_file)
                            : chain_relative_name(disk_chain(d), range->top - 1, range->base);

@@ -110,6 +110,24 @@ static void test_backing_file(gconstpointer option)
     scene_check_marks(s, 3, 1, 3);
 }
 
+/* QEMU knows images that were opened with options by names that hold all of these. */
+static void test_plain_backing_file(void)
+{
+    g_autoptr(Scene) s = scene_new(&(SceneOptions){
+        .depth = 12, .blockdev = true, .relative = true, .prepare = scene_mark_images});
+    unsigned from = recorder_mark(s->recorder);
+    g_autofree char *recorded = NULL;
+
+    scene_commit_with(s, 2, "top", "s", "node10", "base", "s", "node9");
+    scene_wait_finished(s, from, "completed");
+    scene_wait_depth(s, 11);
+    guest_wait_more(s->guest, 0, 50);
+    qemu_kill(s->vm);
+    recorded = image_backing_file(scene_top(s));
+    g_assert_cmpstr(recorded, ==, s->chain[9]);
+    guest_check_nothing_lost(s->guest, 0, scene_top(s), "qcow2");
+}
+
 /* Everything that must be as it was after a refusal. */
 #define refused(s, error, hint, ...)                                                               \
     check_refused((s),                                                                             \
@@ -156,6 +174,7 @@ int main(int argc, char *argv[])
     g_test_add_func("/commit-with/speed", test_speed);
     g_test_add_data_func("/commit-with/backing-file", "given", test_backing_file);
     g_test_add_data_func("/commit-with/relative-backing-file", "relative", test_backing_file);
+    g_test_add_func("/commit-with/plain-backing-file", test_plain_backing_file);
     g_test_add_func("/commit-with/refuses-options", test_refused_options);
     return g_test_run();
 }
