@@ -166,6 +166,9 @@ static int parse_node(Graph *g, json_object *o)
     r = json_get_uint64(image, "virtual-size", &v->size);
     if (r < 0)
         return r;
+    r = json_get_uint64_or(image, "actual-size", 0, &v->allocated);
+    if (r < 0)
+        return r;
     r = json_get_bool(o, "ro", &v->read_only);
     if (r < 0)
         return r;

@@ -70,24 +70,29 @@ static const BusOption commit_options[] = {
     OPTION("speed", "t", speed),
     OPTION("backing-file", "s", backing_file),
     OPTION("relative", "b", relative),
-    OPTION("override", "b", override), /* the gate has asked for its action */
+    OPTION("override", "b", override), /* for CommitWith the gate has asked for its action */
 };
+
+int bus_disk_read_options(sd_bus_message *message, const Disk *d, CommitOptions *ret,
+                          Refusal *ret_refusal)
+{
+    int r = bus_options_read(message, commit_options, ELEMENTSOF(commit_options), ret, ret_refusal);
+
+    if (r >= 0 && ret_refusal->text)
+        refusal_set(ret_refusal, ret_refusal->kind, "VM '%s', disk '%s': %s", vm_name(disk_vm(d)),
+                    disk_name(d), ret_refusal->text);
+    return r;
+}
 
 static int commit_with(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
     CommitOptions options = {};
     Refusal refusal = {REFUSAL_NONE, NULL};
 
-    int r =
-        bus_options_read(message, commit_options, ELEMENTSOF(commit_options), &options, &refusal);
-    if (r >= 0 && refusal.kind == REFUSAL_NONE)
-        r = start_commit(message, userdata, &options);
-    else if (r >= 0 && refusal.text) {
-        disk_refuse(userdata, bus_reply_done, sd_bus_message_ref(message), refusal.kind, "%s",
-                    refusal.text);
-        r = 1;
-    } else if (r >= 0)
-        r = errors_reply(message, &refusal);
+    int r = bus_disk_read_options(message, userdata, &options, &refusal);
+    if (r >= 0)
+        r = refusal.kind == REFUSAL_NONE ? start_commit(message, userdata, &options)
+                                         : errors_reply(message, &refusal);
     refusal_done(&refusal);
     return r;
 }
@@ -232,6 +237,8 @@ const sd_bus_vtable bus_disk_vtable[] = {
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("CommitWith", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", job),
                             commit_with, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Check", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", report),
+                            bus_disk_check, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Pivot", NULL, NULL, pivot, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Abort", NULL, NULL, abort_job, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL_WITH_ARGS("JobReady", SD_BUS_ARGS("s", job, "s", type), 0),

@@ -121,7 +121,7 @@ static int get_features(sd_bus *connection, const char *path, const char *interf
                         const char *property, sd_bus_message *reply, void *userdata,
                         sd_bus_error *error)
 {
-    return sd_bus_message_append(reply, "as", 5, "commit", "commit-active", "commit-group",
+    return sd_bus_message_append(reply, "as", 6, "check", "commit", "commit-active", "commit-group",
                                  "commit-with", "image-ledger");
 }
 

@@ -10,6 +10,7 @@
 #include <systemd/sd-bus.h>
 
 #include "cleanup.h"
+#include "commit-options.h"
 #include "gate.h"
 #include "manager.h"
 
@@ -55,6 +56,13 @@ void bus_emit_changed(const Bus *b, const char *path, const char *interface,
 
 /* DoneFunc that answers the call, an sd_bus_message with a reference of its own, without values. */
 void bus_reply_done(const Refusal *refusal, void *userdata);
+
+/* The options of CommitWith and Check, with strings borrowed from the message; as
+ * bus_options_read(), but a refusal names VM and disk. */
+int bus_disk_read_options(sd_bus_message *message, const Disk *d, CommitOptions *ret,
+                          Refusal *ret_refusal);
+/* Handler of Disk.Check. */
+int bus_disk_check(sd_bus_message *message, void *userdata, sd_bus_error *error);
 
 /* The vtables, and what announces changes of their properties, one file an interface. */
 extern const sd_bus_vtable bus_manager_vtable[], bus_vm_vtable[], bus_disk_vtable[],

@@ -56,6 +56,10 @@ struct Commit {
 };
 
 int commit_new(Disk *d, const CommitPlan *plan, Commit **ret);
+/* The job as it starts now: with its id, on no disk yet. */
+int commit_draft(Disk *d, const CommitPlan *plan, Commit **ret);
+/* What starts it; borrows from the job. */
+BlockCommit commit_command(const Commit *c);
 /* "vmdisk-commit-…" for QEMU: carries what a restart must know. */
 char *commit_make_id(const Commit *c, uint64_t usec);
 /* CLOCK_REALTIME. */

@@ -11,10 +11,7 @@
 /* Longer names are not repeated in a refusal. */
 #define NAME_SHOWN_MAX 255
 
-/* An index in the chain, as a range of images. */
-typedef struct Range {
-    size_t top, base;
-} Range;
+typedef CommitRange Range;
 
 static bool refuse_disk(const Disk *d, Refusal *r)
 {
@@ -292,15 +289,19 @@ static bool choose_backing_file(const Disk *d, const CommitOptions *o, const Ran
     return false;
 }
 
+bool commit_resolve(const Disk *d, const CommitOptions *o, Range *ret, Refusal *ret_refusal)
+{
+    return !refuse_disk(d, ret_refusal) && !refuse_options(d, o, ret_refusal) &&
+           resolve(d, o, ret, ret_refusal) && !refuse_range(d, o, ret, ret_refusal);
+}
+
 void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, CommitPlan *ret_plan)
 {
     const Chain *chain = disk_chain(d);
     char *backing_file;
     Range range;
 
-    if (refuse_disk(d, ret_refusal) || refuse_options(d, o, ret_refusal) ||
-        !resolve(d, o, &range, ret_refusal) || refuse_range(d, o, &range, ret_refusal) ||
-        refuse_filter(d, o, &range, ret_refusal))
+    if (!commit_resolve(d, o, &range, ret_refusal) || refuse_filter(d, o, &range, ret_refusal))
         return;
     if (refuse_stale(d, ret_refusal) ||
         (!o->override && refuse_shared_base(d, &chain->images[range.base], ret_refusal)))

@@ -25,6 +25,16 @@ typedef struct CommitPlan {
     uint64_t group;     /* CommitId.group */
 } CommitPlan;
 
+/* Images as indexes in the chain. */
+typedef struct CommitRange {
+    size_t top, base;
+} CommitRange;
+
+/* Which images the options mean on the disk; false with a refusal where they mean none that can be
+ * committed, whatever else may stand in the way. */
+bool commit_resolve(const Disk *d, const CommitOptions *options, CommitRange *ret,
+                    Refusal *ret_refusal);
+
 /* Whether the disk allows the commit; if so, ret_plan borrows nodes from the disk's chain. */
 void commit_plan(const Disk *d, const CommitOptions *options, Refusal *ret_refusal,
                  CommitPlan *ret_plan);

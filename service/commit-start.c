@@ -39,10 +39,11 @@ char *commit_make_id(const Commit *c, uint64_t usec)
     return commit_id_make(&id);
 }
 
-int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
+BlockCommit commit_command(const Commit *c)
 {
     const char *root = disk_chain(c->disk)->root;
-    BlockCommit command = {
+
+    return (BlockCommit){
         .job = c->qemu_id,
         .root = root,
         /* Without a top QEMU starts at the root, and a pivot takes the filters above the active
@@ -54,6 +55,11 @@ int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
         .backing_file = c->backing_file,
         .auto_finalize = c->auto_finalize,
     };
+}
+
+int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
+{
+    BlockCommit command = commit_command(c);
 
     return block_commit(commit_qmp(c), &command, callback, userdata);
 }
@@ -161,7 +167,7 @@ static void on_started(Qmp *q, const QmpReply *reply, void *userdata)
         vm_refresh_jobs(vm);
 }
 
-int commit_prepare(Disk *d, const CommitPlan *plan)
+int commit_draft(Disk *d, const CommitPlan *plan, Commit **ret)
 {
     _cleanup_(commit_freep) Commit *c = NULL;
     const Chain *chain = disk_chain(d);
@@ -174,11 +180,22 @@ int commit_prepare(Disk *d, const CommitPlan *plan)
     c->id = commit_make_id(c, c->started_usec);
     c->qemu_id = c->id ? strdup(c->id) : NULL;
     c->auto_finalize = plan->active && disk_has_export(d, vm_graph(disk_vm(d)));
-    c->starting = true;
     if (!c->qemu_id)
         return -ENOMEM;
 
-    disk_set_job(d, TAKE_PTR(c));
+    *ret = TAKE_PTR(c);
+    return 0;
+}
+
+int commit_prepare(Disk *d, const CommitPlan *plan)
+{
+    Commit *c;
+    int r = commit_draft(d, plan, &c);
+    if (r < 0)
+        return r;
+
+    c->starting = true;
+    disk_set_job(d, c);
     return 0;
 }
 

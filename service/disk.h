@@ -68,6 +68,14 @@ void disk_refuse(const Disk *d, DoneFunc done, void *userdata, RefusalKind kind,
 
 /* Starts a commit. done: REFUSAL_NONE and disk_job() is the job. */
 void disk_commit(Disk *d, const CommitOptions *options, uid_t uid, DoneFunc done, void *userdata);
+/* What disk_commit() would do, without doing it. */
+typedef struct CommitReport CommitReport;
+/* report is borrowed, and NULL with a refusal. */
+typedef void (*CheckFunc)(const CommitReport *report, const Refusal *refusal, void *userdata);
+void disk_check(Disk *d, const CommitOptions *options, uid_t uid, CheckFunc checked,
+                void *userdata);
+/* Whether a job is on the disk, which takes one at a time; if so, with the refusal. */
+bool disk_refuses_second_job(const Disk *d, Refusal *ret_refusal);
 void disk_pivot(Disk *d, DoneFunc done, void *userdata);
 void disk_abort(Disk *d, DoneFunc done, void *userdata);
 

@@ -24,6 +24,8 @@ static const GateEntry entries[] = {
     {OURS("VM"), "Abort", ACTION("conclude")},
     {OURS("Disk"), "Commit", ACTION("commit")},
     {OURS("Disk"), "CommitWith", ACTION("commit"), .options = true},
+    /* "override" in its options overrides nothing. */
+    {OURS("Disk"), "Check", INSPECT},
     {OURS("Disk"), "Pivot", ACTION("conclude")},
     {OURS("Disk"), "Abort", ACTION("conclude")},
     {OURS("Job"), "SetSpeed", ACTION("commit")},

@@ -40,6 +40,7 @@ typedef struct GraphVertex {
     char *file;
     char *backing_file; /* what the image records, NULL for none */
     uint64_t size;      /* virtual, bytes */
+    uint64_t allocated; /* bytes that it takes where it is stored, 0 where QEMU does not tell */
     bool read_only;
 } GraphVertex;
 

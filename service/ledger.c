@@ -265,13 +265,14 @@ static const LedgerImage *find_active(const LedgerGroup *g)
     return NULL;
 }
 
-const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const char *disk,
-                                       const Chain *chain, const char *file)
+size_t ledger_find_overlays(const Ledger *l, const char *vm, const char *disk, const Chain *chain,
+                            const char *file, const LedgerGroup **ret, size_t max)
 {
     _cleanup_(freep) char *top = ledger_image_key(chain->images[0].file);
     _cleanup_(freep) char *base = ledger_image_key(file);
+    size_t n = 0;
 
-    for (size_t i = 0; top && base && i < l->n; i++) {
+    for (size_t i = 0; top && base && i < l->n && n < max; i++) {
         const LedgerGroup *g = l->groups[i];
         const LedgerImage *image = same_scope(g, vm, base) ? ledger_group_find(g, base) : NULL;
         const LedgerImage *active = find_active(g);
@@ -280,9 +281,18 @@ const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const ch
             continue;
         /* The same overlay on record under another name is no other overlay. */
         if (image && image->state == LEDGER_BASE && active && strcmp(active->file, top) != 0)
-            return g;
+            ret[n++] = g;
     }
-    return NULL;
+    return n;
+}
+
+const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const char *disk,
+                                       const Chain *chain, const char *file)
+{
+    const LedgerGroup *g = NULL;
+
+    (void)ledger_find_overlays(l, vm, disk, chain, file, &g, 1);
+    return g;
 }
 
 static bool holds_stale(const Ledger *l, const char *vm, const Chain *chain)

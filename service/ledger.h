@@ -86,8 +86,11 @@ const LedgerGroup *ledger_find_keys(const Ledger *l, const char *instance, char 
 /* The record that makes the file, as the VM names it, stale, or perhaps stale (merging); NULL for
  * none. */
 const LedgerImage *ledger_find_stale(const Ledger *l, const char *vm, const char *file);
-/* Another disk with another overlay that is known to be above the file, an image of the chain; NULL
- * for none. */
+/* Other disks with other overlays that are known to be above the file, an image of the chain: how
+ * many, of `max` at most. */
+size_t ledger_find_overlays(const Ledger *l, const char *vm, const char *disk, const Chain *chain,
+                            const char *file, const LedgerGroup **ret, size_t max);
+/* One of them, NULL for none. */
 const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const char *disk,
                                        const Chain *chain, const char *file);
 
