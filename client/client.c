@@ -177,8 +177,8 @@ static bool may_ask_password(const Client *c)
 
 typedef struct Call {
     const char *path, *interface, *member;
-    const char *types; /* NULL for no arguments */
-    va_list *arguments;
+    ClientAppend append; /* NULL for no arguments */
+    const void *userdata;
 } Call;
 
 static int call_once(Client *c, const Call *call, bool interactive, sd_bus_message **ret_reply,
@@ -190,26 +190,19 @@ static int call_once(Client *c, const Call *call, bool interactive, sd_bus_messa
                                            call->member);
     if (r >= 0)
         r = sd_bus_message_set_allow_interactive_authorization(m, interactive);
-    if (r >= 0 && call->types) {
-        va_list arguments;
-
-        va_copy(arguments, *call->arguments);
-        r = sd_bus_message_appendv(m, call->types, arguments);
-        va_end(arguments);
-    }
+    if (r >= 0 && call->append)
+        r = call->append(m, call->userdata);
     if (r < 0)
         return sd_bus_error_set_errnof(error, r, "Cannot make the call %s: %s.", call->member,
                                        strerrordesc_np(-r));
     return send_and_wait(c, m, ret_reply, error);
 }
 
-int client_call(Client *c, const char *path, const char *interface, const char *member,
-                sd_bus_message **ret_reply, sd_bus_error *error, const char *types, ...)
+int client_call_with(Client *c, const char *path, const char *interface, const char *member,
+                     sd_bus_message **ret_reply, sd_bus_error *error, ClientAppend append,
+                     const void *userdata)
 {
-    va_list arguments;
-
-    va_start(arguments, types);
-    Call call = {path, interface, member, types, &arguments};
+    const Call call = {path, interface, member, append, userdata};
     int r = call_once(c, &call, /* interactive= */ c->agent != NULL, ret_reply, error);
 
     /* The agent is started only when a call was refused for want of it: most callers are let
@@ -220,7 +213,34 @@ int client_call(Client *c, const char *path, const char *interface, const char *
         c->agent = agent_start();
         r = call_once(c, &call, /* interactive= */ true, ret_reply, error);
     }
-    va_end(arguments);
+    return r;
+}
+
+typedef struct Arguments {
+    const char *types;
+    va_list *list;
+} Arguments;
+
+static int append_arguments(sd_bus_message *m, const void *userdata)
+{
+    const Arguments *a = userdata;
+    va_list copy;
+
+    va_copy(copy, *a->list);
+    int r = sd_bus_message_appendv(m, a->types, copy);
+    va_end(copy);
+    return r;
+}
+
+int client_call(Client *c, const char *path, const char *interface, const char *member,
+                sd_bus_message **ret_reply, sd_bus_error *error, const char *types, ...)
+{
+    va_list list;
+
+    va_start(list, types);
+    int r = client_call_with(c, path, interface, member, ret_reply, error,
+                             types ? append_arguments : NULL, &(Arguments){types, &list});
+    va_end(list);
     return r;
 }
 

@@ -40,6 +40,12 @@ int client_turn(Client *c, sd_bus_error *error);
 int client_call(Client *c, const char *path, const char *interface, const char *member,
                 sd_bus_message **ret_reply, sd_bus_error *error, const char *types, ...);
 
+/* The same, with arguments that a function appends; it returns a negative errno on failure. */
+typedef int (*ClientAppend)(sd_bus_message *m, const void *userdata);
+int client_call_with(Client *c, const char *path, const char *interface, const char *member,
+                     sd_bus_message **ret_reply, sd_bus_error *error, ClientAppend append,
+                     const void *userdata);
+
 /* Whether a call failed because there is no service (any more) that could answer. */
 bool client_error_is_absence(const sd_bus_error *error);
 

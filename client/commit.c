@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "commit-call.h"
 #include "conclude.h"
+#include "dry-run.h"
 #include "exit-code.h"
 #include "memory.h"
 #include "model.h"
@@ -34,15 +36,17 @@ static int start(Client *c, const Target *target, char **ret_job, sd_bus_error *
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
     const char *job;
 
-    int r = client_call(c, target->disk->path, INTERFACE_DISK, "Commit", &reply, error, "b",
-                        (c->options.given & OPTION_ACTIVE) != 0);
+    int r = commit_call_has_options(&c->options)
+                ? client_call_with(c, target->disk->path, INTERFACE_DISK, "CommitWith", &reply,
+                                   error, commit_call_append, &c->options)
+                : client_call(c, target->disk->path, INTERFACE_DISK, "Commit", &reply, error, "b",
+                              (c->options.given & OPTION_ACTIVE) != 0);
     if (r < 0)
         return explain_unanswered(c, target, r, error);
     r = sd_bus_message_read(reply, "s", &job);
     if (r < 0)
         return sd_bus_error_setf(error, SD_BUS_ERROR_INCONSISTENT_MESSAGE,
-                                 "%s: the service's answer to Commit cannot be read.",
-                                 target->label);
+                                 "%s: the service's answer cannot be read.", target->label);
     *ret_job = need(strdup(job));
     return 0;
 }
@@ -81,7 +85,8 @@ static int see_through(Client *c, Watch *w, sd_bus_error *error)
     if (ending == ENDING_OPEN)
         return conclude_wait(c, w, error);
 
-    int r = conclude(c, w, ending == ENDING_PIVOT ? "Pivot" : "Abort", CONCLUDE_WHEN_READY, error);
+    /* The service ends it, whether we are there or not. */
+    int r = watch_wait(w, WATCH_FINISHED, error);
     if (r < 0)
         return r;
     return conclude_report(c, w, ending == ENDING_PIVOT ? RESULT_COMPLETED : RESULT_KEPT);
@@ -116,6 +121,9 @@ int verb_commit(Client *c, char **arguments, sd_bus_error *error)
     r = target_find_disk(m, arguments[0], &target, error);
     if (r < 0)
         return r;
+
+    if (c->options.given & OPTION_DRY_RUN)
+        return dry_run(c, &target, error);
 
     bool waits = (c->options.given & OPTION_WAIT) || c->options.ending != ENDING_OPEN;
     return waits ? start_and_wait(c, &target, error) : start_only(c, &target, error);

@@ -10,10 +10,6 @@
 #include "names.h"
 #include "output.h"
 
-/* A job that was refused as not ready can be ready again when its state is read; this often it is
- * told to end in that case. */
-#define TRIES 3
-
 /* Errors after which the published state says whether somebody else was faster. */
 static bool is_overtaken(const sd_bus_error *error)
 {
@@ -22,10 +18,9 @@ static bool is_overtaken(const sd_bus_error *error)
                                   ERROR_NO_SUCH_VM, ERROR_NO_SUCH_DISK);
 }
 
-/* The call has failed with r; `last`: it is not made again for a job that claims to be ready. 0:
- * the job ends, or has ended; 1: the call has to be made again; r, or another negative errno with
- * the error set: it failed for good. */
-static int handle_failure(Watch *w, ConcludeWhen when, bool last, int r, sd_bus_error *error)
+/* The call has failed with r. 0: the job ends, or has ended; 1: the call has to be made again; r,
+ * or another negative errno with the error set: it failed for good. */
+static int handle_failure(Watch *w, int r, sd_bus_error *error)
 {
     _cleanup_(sd_bus_error_free) sd_bus_error why = SD_BUS_ERROR_NULL;
     /* Without an answer nobody knows whether the call has taken effect. */
@@ -40,41 +35,26 @@ static int handle_failure(Watch *w, ConcludeWhen when, bool last, int r, sd_bus_
         sd_bus_error_move(error, &why);
         return k;
     }
-    if (watch_outcome(w)->result)
+    if (watch_outcome(w)->result || (unanswered && watch_is_ending(w)))
         return 0;
-    if (watch_is_ending(w) && (unanswered || when == CONCLUDE_WHEN_READY))
-        return 0;
-    if (unanswered || (when == CONCLUDE_WHEN_READY && !(last && watch_is_ready(w))))
-        return 1;
-    return r;
+    return unanswered ? 1 : r;
 }
 
-static int tell_end(Client *c, Watch *w, const char *method, ConcludeWhen when, sd_bus_error *error)
+int conclude(Client *c, Watch *w, const char *method, sd_bus_error *error)
 {
     const Outcome *outcome = watch_outcome(w);
-    int r = 0, tries = 0;
+    int r;
 
     do {
         sd_bus_error_free(error);
-        if (when == CONCLUDE_WHEN_READY)
-            r = watch_wait(w, WATCH_READY, error);
-        if (r < 0 || outcome->result)
-            return r;
-
         r = client_call(c, watch_target(w)->disk->path, INTERFACE_DISK, method,
                         /* ret_reply= */ NULL, error, /* types= */ NULL);
         if (r < 0 && !outcome->result)
-            r = handle_failure(w, when, ++tries >= TRIES, r, error);
+            r = handle_failure(w, r, error);
     } while (r > 0 && !outcome->result);
-
-    return outcome->result ? 0 : r;
-}
-
-int conclude(Client *c, Watch *w, const char *method, ConcludeWhen when, sd_bus_error *error)
-{
-    int r = tell_end(c, w, method, when, error);
-    if (r < 0)
+    if (r < 0 && !outcome->result)
         return r;
+
     sd_bus_error_free(error);
     return watch_wait(w, WATCH_FINISHED, error);
 }
@@ -183,7 +163,7 @@ int conclude_wait(Client *c, Watch *w, sd_bus_error *error)
     const Target *target = watch_target(w);
     const Job *job = watch_job(w);
 
-    int r = watch_wait(w, WATCH_READY, error);
+    int r = watch_wait(w, watch_ends_by_itself(w) ? WATCH_FINISHED : WATCH_READY, error);
     if (r < 0)
         return r;
     if (watch_outcome(w)->result)
@@ -209,6 +189,10 @@ static char *way_back(const Client *c, const Watch *w)
 
     if (watch_is_ending(w))
         return need_format("The job goes on. \"%s\" waits for it.", wait);
+    if (watch_ends_by_itself(w))
+        return need_format("The job goes on, and %s by itself when it is ready. \"%s\" waits for "
+                           "it, \"%s\" ends it before.",
+                           describe_on_ready(watch_job(w)->on_ready), wait, abort);
     if (watch_has_two_phases(w))
         return need_format("The job goes on. \"%s\" waits for it, \"%s\" or \"%s\" ends it.", wait,
                            pivot, abort);
@@ -220,7 +204,7 @@ int conclude_leave(const Client *c, const Watch *w, int r, sd_bus_error *error)
     _cleanup_(sd_bus_error_free) sd_bus_error complete = SD_BUS_ERROR_NULL;
     _cleanup_(freep) char *back = way_back(c, w);
     const char *label = watch_target(w)->label;
-    bool to_ready = watch_has_two_phases(w) && !watch_is_ready(w);
+    bool to_ready = watch_has_two_phases(w) && !watch_is_ready(w) && !watch_ends_by_itself(w);
 
     if (r == -EINTR)
         sd_bus_error_set(&complete, error->name, back);

@@ -14,15 +14,9 @@ typedef enum ResultBit {
     RESULT_CANCELLED = 1 << 2,
 } ResultBit;
 
-/* The end is told when the job is ready; else at once, and a refusal is the answer. */
-typedef enum ConcludeWhen {
-    CONCLUDE_NOW,
-    CONCLUDE_WHEN_READY,
-} ConcludeWhen;
-
 /* Calls Pivot or Abort and waits for the end. The call is repeated where the service was restarted
  * before it answered. 0 when the job has finished, whatever the result. */
-int conclude(Client *c, Watch *w, const char *method, ConcludeWhen when, sd_bus_error *error);
+int conclude(Client *c, Watch *w, const char *method, sd_bus_error *error);
 
 /* Waits until somebody has to decide, or nobody has any more, and reports it. */
 int conclude_wait(Client *c, Watch *w, sd_bus_error *error);

@@ -32,6 +32,15 @@ char *describe_job(const Job *job, Look look)
     return TAKE_PTR(shown);
 }
 
+const char *describe_on_ready(const char *on_ready)
+{
+    if (on_ready && strcmp(on_ready, "pivot") == 0)
+        return "pivots";
+    if (on_ready && strcmp(on_ready, "keep") == 0)
+        return "keeps the overlay";
+    return NULL;
+}
+
 const char *describe_result(const char *result, bool two_phases)
 {
     static const struct {

@@ -13,6 +13,8 @@ Tint describe_tint(const char *job_state);
 char *describe_job(const Job *job, Look look);
 /* Rounded down, at most 100; 0 while the length is not known. */
 unsigned describe_percent(uint64_t offset, uint64_t length);
+/* What a job does that is ready, from Job.OnReady: "pivots"; NULL where that is not chosen. */
+const char *describe_on_ready(const char *on_ready);
 /* What a good result means for the disk, as a sentence; two_phases: the active layer was committed.
  * NULL for a result that explains itself by its message. */
 const char *describe_result(const char *result, bool two_phases);

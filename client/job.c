@@ -4,7 +4,6 @@
  */
 #include "verbs.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -14,6 +13,7 @@
 #include "model.h"
 #include "names.h"
 #include "output.h"
+#include "parse.h"
 #include "watch.h"
 
 static int refuse_without_job(const Target *target, sd_bus_error *error)
@@ -60,7 +60,7 @@ static int end_and_wait(Client *c, const Target *target, const char *method, uns
         return r;
     r = watch_follow(w, target->disk->job.id, error);
     if (r >= 0)
-        r = conclude(c, w, method, CONCLUDE_NOW, error);
+        r = conclude(c, w, method, error);
     if (r == -EINTR || r == -ETIMEDOUT)
         return conclude_leave(c, w, r, error);
     return r < 0 ? r : conclude_report(c, w, expected);
@@ -156,26 +156,6 @@ int verb_pause(Client *c, char **arguments, sd_bus_error *error)
 int verb_resume(Client *c, char **arguments, sd_bus_error *error)
 {
     return hold(c, arguments[0], "Resume", "the job goes on.", error);
-}
-
-/* Bytes with an optional K, M, G or T of 1024; at most 2^63-1. */
-static int parse_speed(const char *word, uint64_t *ret, sd_bus_error *error)
-{
-    static const char units[] = "KMGT";
-    char *end = NULL;
-
-    errno = 0;
-    unsigned long long value = isdigit((unsigned char)*word) ? strtoull(word, &end, 10) : 0;
-    const char *unit = end && *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
-
-    if (!end || errno != 0 || end[unit ? 1 : 0] != '\0' || value > (uint64_t)INT64_MAX >> shift)
-        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                 "\"%s\" is no speed. Give bytes per second, as 1000000, 500K, 20M "
-                                 "or 1G; 0 is no limit.",
-                                 word);
-    *ret = (uint64_t)value << shift;
-    return 0;
 }
 
 int verb_speed(Client *c, char **arguments, sd_bus_error *error)

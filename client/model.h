@@ -22,7 +22,9 @@ typedef struct Image {
 
 typedef struct Job {
     char *id, *type, *state, *on_ready, *top, *base; /* id is NULL for no job */
+    char *error;                                     /* NULL or empty for none */
     uint64_t offset, length, speed, started_usec;
+    uint64_t remaining, rate; /* 0 where the service does not say */
     uint32_t started_by_uid;
 } Job;
 

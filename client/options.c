@@ -4,26 +4,19 @@
 #include <assert.h>
 #include <errno.h>
 #include <getopt.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
-
-/* More than a year; it keeps the sum with the clock far from overflow. */
-#define TIMEOUT_SECONDS_MAX 1e8
+#include "output.h"
+#include "parse.h"
 
 /* Values of long options that have no letter. */
 enum {
     LONG_USER = 256,
     LONG_JSON,
     LONG_NO_ASK_PASSWORD,
-    LONG_TIMEOUT,
     LONG_VERSION,
-    LONG_ACTIVE,
-    LONG_WAIT,
-    LONG_PIVOT,
-    LONG_KEEP,
-    LONG_NAMES,
+    LONG_OF_VERB = 1 << 24, /* | OptionBit */
 };
 
 static const struct option long_options[] = {
@@ -34,17 +27,32 @@ static const struct option long_options[] = {
     {"quiet", no_argument, NULL, 'q'},
     {"json", required_argument, NULL, LONG_JSON},
     {"no-ask-password", no_argument, NULL, LONG_NO_ASK_PASSWORD},
-    {"timeout", required_argument, NULL, LONG_TIMEOUT},
-    {"active", no_argument, NULL, LONG_ACTIVE},
-    {"wait", no_argument, NULL, LONG_WAIT},
-    {"pivot", no_argument, NULL, LONG_PIVOT},
-    {"keep-overlay", no_argument, NULL, LONG_KEEP},
-    {"names", no_argument, NULL, LONG_NAMES},
+    {"active", no_argument, NULL, LONG_OF_VERB | OPTION_ACTIVE},
+    {"wait", no_argument, NULL, LONG_OF_VERB | OPTION_WAIT},
+    {"pivot", no_argument, NULL, LONG_OF_VERB | OPTION_PIVOT},
+    {"keep-overlay", no_argument, NULL, LONG_OF_VERB | OPTION_KEEP},
+    {"timeout", required_argument, NULL, LONG_OF_VERB | OPTION_TIMEOUT},
+    {"names", no_argument, NULL, LONG_OF_VERB | OPTION_NAMES},
+    {"top", required_argument, NULL, LONG_OF_VERB | OPTION_TOP},
+    {"base", required_argument, NULL, LONG_OF_VERB | OPTION_BASE},
+    {"shallow", no_argument, NULL, LONG_OF_VERB | OPTION_SHALLOW},
+    {"on-error", required_argument, NULL, LONG_OF_VERB | OPTION_ON_ERROR},
+    {"speed", required_argument, NULL, LONG_OF_VERB | OPTION_SPEED},
+    {"backing-file", required_argument, NULL, LONG_OF_VERB | OPTION_BACKING_FILE},
+    {"relative", no_argument, NULL, LONG_OF_VERB | OPTION_RELATIVE},
+    {"override", no_argument, NULL, LONG_OF_VERB | OPTION_OVERRIDE},
+    {"drop-bitmaps", no_argument, NULL, LONG_OF_VERB | OPTION_DROP_BITMAPS},
+    {"deadline", required_argument, NULL, LONG_OF_VERB | OPTION_DEADLINE},
+    {"on-deadline", required_argument, NULL, LONG_OF_VERB | OPTION_ON_DEADLINE},
+    {"dry-run", no_argument, NULL, LONG_OF_VERB | OPTION_DRY_RUN},
     {},
 };
 
 static const char *const bit_names[] = {
-    "--active", "--wait", "--pivot", "--keep-overlay", "--timeout", "--names",
+    "--active",   "--wait",         "--pivot",    "--keep-overlay", "--timeout",
+    "--names",    "--top",          "--base",     "--shallow",      "--on-error",
+    "--speed",    "--backing-file", "--relative", "--override",     "--drop-bitmaps",
+    "--deadline", "--on-deadline",  "--dry-run",
 };
 static_assert(1 << ELEMENTSOF(bit_names) == OPTION_MAX_, "each option of a verb has a name");
 
@@ -73,19 +81,6 @@ static int parse_json(const char *word, JsonMode *ret, sd_bus_error *error)
                              "--json takes \"short\", \"pretty\" or \"off\", not \"%s\".", word);
 }
 
-static int parse_timeout(const char *word, uint64_t *ret, sd_bus_error *error)
-{
-    char *end;
-    double seconds = strtod(word, &end);
-
-    /* The comparison is false for NaN, too. */
-    if (end == word || *end != '\0' || !(seconds >= 0 && seconds <= TIMEOUT_SECONDS_MAX))
-        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                 "--timeout takes a number of seconds, not \"%s\".", word);
-    *ret = (uint64_t)(seconds * 1e6 + 0.5);
-    return 0;
-}
-
 /* The host becomes an argument of ssh, which must not take it for an option. */
 static int parse_host(const char *word, const char **ret, sd_bus_error *error)
 {
@@ -96,15 +91,52 @@ static int parse_host(const char *word, const char **ret, sd_bus_error *error)
     return 0;
 }
 
-static int handle_ending(Options *o, Ending ending, OptionBit bit)
+/* Names of images go over the bus, which takes no other text. */
+static int parse_text(OptionBit bit, const char *word, const char **ret, sd_bus_error *error)
+{
+    if (!text_is_utf8(word))
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "%s takes text in UTF-8.",
+                                 option_bit_to_string(bit));
+    *ret = word;
+    return 0;
+}
+
+/* An option of a verb; those without a value are only noted. */
+static int handle_of_verb(Options *o, OptionBit bit, const char *argument, sd_bus_error *error)
 {
     o->given |= bit;
-    o->ending = ending;
+    switch ((int)bit) {
+    case OPTION_PIVOT:
+        o->ending = ENDING_PIVOT;
+        return 0;
+    case OPTION_KEEP:
+        o->ending = ENDING_KEEP;
+        return 0;
+    case OPTION_TIMEOUT:
+        return parse_seconds("--timeout", argument, &o->timeout_usec, error);
+    case OPTION_DEADLINE:
+        return parse_seconds("--deadline", argument, &o->deadline_usec, error);
+    case OPTION_SPEED:
+        return parse_speed(argument, &o->speed, error);
+    case OPTION_TOP:
+        return parse_text(bit, argument, &o->top, error);
+    case OPTION_BASE:
+        return parse_text(bit, argument, &o->base, error);
+    case OPTION_ON_ERROR:
+        return parse_text(bit, argument, &o->on_error, error);
+    case OPTION_BACKING_FILE:
+        return parse_text(bit, argument, &o->backing_file, error);
+    case OPTION_ON_DEADLINE:
+        return parse_text(bit, argument, &o->on_deadline, error);
+    }
     return 0;
 }
 
 static int handle(Options *o, int option, const char *argument, sd_bus_error *error)
 {
+    if (option & LONG_OF_VERB)
+        return handle_of_verb(o, option & ~LONG_OF_VERB, argument, error);
+
     switch (option) {
     case 'h':
         o->help = true;
@@ -124,22 +156,6 @@ static int handle(Options *o, int option, const char *argument, sd_bus_error *er
         return parse_json(argument, &o->json, error);
     case LONG_NO_ASK_PASSWORD:
         o->ask_password = false;
-        return 0;
-    case LONG_TIMEOUT:
-        o->given |= OPTION_TIMEOUT;
-        return parse_timeout(argument, &o->timeout_usec, error);
-    case LONG_ACTIVE:
-        o->given |= OPTION_ACTIVE;
-        return 0;
-    case LONG_WAIT:
-        o->given |= OPTION_WAIT;
-        return 0;
-    case LONG_PIVOT:
-        return handle_ending(o, ENDING_PIVOT, OPTION_PIVOT);
-    case LONG_KEEP:
-        return handle_ending(o, ENDING_KEEP, OPTION_KEEP);
-    case LONG_NAMES:
-        o->given |= OPTION_NAMES;
         return 0;
     }
     return -EINVAL;

@@ -29,7 +29,19 @@ typedef enum OptionBit {
     OPTION_KEEP = 1 << 3,
     OPTION_TIMEOUT = 1 << 4,
     OPTION_NAMES = 1 << 5,
-    OPTION_MAX_ = 1 << 6,
+    OPTION_TOP = 1 << 6,
+    OPTION_BASE = 1 << 7,
+    OPTION_SHALLOW = 1 << 8,
+    OPTION_ON_ERROR = 1 << 9,
+    OPTION_SPEED = 1 << 10,
+    OPTION_BACKING_FILE = 1 << 11,
+    OPTION_RELATIVE = 1 << 12,
+    OPTION_OVERRIDE = 1 << 13,
+    OPTION_DROP_BITMAPS = 1 << 14,
+    OPTION_DEADLINE = 1 << 15,
+    OPTION_ON_DEADLINE = 1 << 16,
+    OPTION_DRY_RUN = 1 << 17,
+    OPTION_MAX_ = 1 << 18,
 } OptionBit;
 
 typedef struct Options {
@@ -39,9 +51,13 @@ typedef struct Options {
     bool ask_password;
     bool quiet;
     JsonMode json;
-    Ending ending;
     uint64_t timeout_usec; /* UINT64_MAX: for ever */
     unsigned given;        /* OptionBit */
+
+    /* Of commit; set where they are given. */
+    Ending ending;
+    const char *top, *base, *on_error, *backing_file, *on_deadline;
+    uint64_t speed, deadline_usec;
 } Options;
 
 /* Fills ret_options, and ret_first with the index of the first argument that is no option. On

@@ -58,7 +58,20 @@ static void add_job(Table *t, const Job *job)
 
     add(t, "Job:", describe_job(job, look_of(stdout)));
     add(t, "", shown(job->id));
+    if (job->error && *job->error) {
+        _cleanup_(freep) char *trouble = shown(job->error);
+
+        add(t, "", need_format("paused by an I/O error: %s", trouble));
+    }
     add(t, "", need_format("%s of %s copied", offset, length));
+    if (job->remaining > 0 || job->rate > 0) {
+        _cleanup_(freep) char *remaining = size_for_people(job->remaining);
+        _cleanup_(freep) char *rate = size_for_people(job->rate);
+
+        add(t, "", need_format("%s left, at %s/s", remaining, rate));
+    }
+    if (describe_on_ready(job->on_ready))
+        add(t, "", need_format("%s by itself when it is ready", describe_on_ready(job->on_ready)));
     if (job->speed > 0)
         add(t, "", need_format("limited to %s/s", speed));
     if (*top && *base)
@@ -82,7 +95,7 @@ static void add_next(Table *t, const Client *c, const Target *target)
     const char *state = target->disk->job.state;
     const char *path = target->disk->path;
 
-    if (!state || strcmp(state, "ready") != 0)
+    if (!state || strcmp(state, "ready") != 0 || describe_on_ready(target->disk->job.on_ready))
         return;
     _cleanup_(freep) char *pivot = client_command(c, "pivot", target->name, path);
     _cleanup_(freep) char *abort = client_command(c, "abort", target->name, path);

@@ -9,12 +9,17 @@
 
 /* --pivot and --keep-overlay wait, too. */
 #define WAITING (OPTION_WAIT | OPTION_PIVOT | OPTION_KEEP)
+/* What only commit takes. */
+#define CHOICE                                                                                     \
+    (OPTION_TOP | OPTION_BASE | OPTION_SHALLOW | OPTION_ON_ERROR | OPTION_SPEED |                  \
+     OPTION_BACKING_FILE | OPTION_RELATIVE | OPTION_OVERRIDE | OPTION_DROP_BITMAPS |               \
+     OPTION_DEADLINE | OPTION_ON_DEADLINE | OPTION_DRY_RUN)
 
 const Verb verbs[] = {
     {"list", "", "Show VMs, disks and images", 0, OPTION_NAMES, verb_list},
     {"status", "VM[/DISK]", "Show one VM or disk, its chain, its job", 1, 0, verb_status},
     {"commit", "VM/DISK", "Commit the images of a disk into its base", 1,
-     OPTION_ACTIVE | OPTION_TIMEOUT | WAITING, verb_commit},
+     OPTION_ACTIVE | OPTION_TIMEOUT | WAITING | CHOICE, verb_commit},
     {"wait", "VM/DISK", "Wait until the job is ready or has ended", 1, OPTION_TIMEOUT, verb_wait},
     {"pivot", "VM/DISK", "End a ready job: the guest continues on the base", 1,
      OPTION_WAIT | OPTION_TIMEOUT, verb_pivot},
@@ -61,6 +66,10 @@ static int check_options(const Verb *v, const Options *o, sd_bus_error *error)
                                  "%s needs --active: only a commit of the active layer becomes "
                                  "ready and has two ways to end.",
                                  o->ending == ENDING_PIVOT ? "--pivot" : "--keep-overlay");
+    if ((o->given & OPTION_DRY_RUN) && (o->given & (OPTION_WAIT | OPTION_TIMEOUT)))
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "--dry-run starts nothing that could be waited for: leave out %s.",
+                                 o->given & OPTION_WAIT ? "--wait" : "--timeout");
     /* Where waiting has to be asked for, a time for it without it is a slip. */
     if ((o->given & OPTION_TIMEOUT) && (v->options & WAITING) && !(o->given & WAITING))
         return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "describe.h"
 #include "memory.h"
 #include "names.h"
+#include "output.h"
 #include "owner.h"
 #include "progress.h"
 
@@ -21,6 +23,7 @@ struct Watch {
     sd_bus_slot *on_disk, *on_objects;
     sd_event_source *patience; /* while the disk is away */
     Job job;
+    char *trouble; /* I/O error that has been told, NULL for none */
     Outcome outcome;
     bool ready; /* JobReady was seen, or the state was "ready" when it was read back */
     bool two_phases;
@@ -85,6 +88,26 @@ static int on_finished(Watch *w, sd_bus_message *m)
     return 0;
 }
 
+/* An I/O error has paused the job: somebody has to do something. Said once for each. */
+static void tell_trouble(Watch *w)
+{
+    const char *trouble = w->job.error && *w->job.error ? w->job.error : NULL;
+
+    if (same(trouble, w->trouble) || (!trouble && !w->trouble))
+        return;
+    free(w->trouble);
+    w->trouble = trouble ? need(strdup(trouble)) : NULL;
+    if (!trouble || w->client->options.quiet)
+        return;
+
+    _cleanup_(freep) char *shown = text_for_people(trouble, look_of(stderr));
+    _cleanup_(freep) char *resume =
+        client_command(w->client, "resume", w->target->name, w->target->disk->path);
+    progress_hide(w->progress);
+    fprintf(stderr, "%s: the job is paused by an I/O error: %s. Remove the cause, then \"%s\".\n",
+            w->target->label, shown, resume);
+}
+
 static int on_properties(Watch *w, sd_bus_message *m)
 {
     const char *interface;
@@ -97,6 +120,7 @@ static int on_properties(Watch *w, sd_bus_message *m)
     r = record_read(m, job_fields, /* other= */ NULL, &w->job);
     if (r >= 0 && same(w->job.state, "ready"))
         set_ready(w);
+    tell_trouble(w);
     return 0;
 }
 
@@ -192,6 +216,7 @@ Watch *watch_free(Watch *w)
     owner_free(w->owner);
     progress_free(w->progress);
     record_done(job_fields, &w->job);
+    free(w->trouble);
     free((char *)w->outcome.result);
     free((char *)w->outcome.error);
     free((char *)w->outcome.message);
@@ -226,6 +251,7 @@ static void take_job(Watch *w, Disk *d)
         set_ready(w);
     if (same(seen.top, d->node))
         w->two_phases = true;
+    tell_trouble(w);
 }
 
 static int handle_presence(Watch *w, Disk *d)
@@ -346,4 +372,9 @@ bool watch_is_ending(const Watch *w)
 bool watch_has_two_phases(const Watch *w)
 {
     return w->two_phases;
+}
+
+bool watch_ends_by_itself(const Watch *w)
+{
+    return describe_on_ready(w->job.on_ready) != NULL;
 }

@@ -51,3 +51,5 @@ bool watch_is_ready(const Watch *w);
 bool watch_is_ending(const Watch *w);
 /* The active layer is committed: the job has two phases. */
 bool watch_has_two_phases(const Watch *w);
+/* What it does when it is ready was chosen when it was started. */
+bool watch_ends_by_itself(const Watch *w);

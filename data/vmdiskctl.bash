@@ -65,13 +65,27 @@ _vmdiskctl() {
         mapfile -t COMPREPLY < <(compgen -A hostname -- "$cur")
         return
         ;;
-    --timeout) return ;;
+    --on-error)
+        mapfile -t COMPREPLY < <(compgen -W 'report stop enospc' -- "$cur")
+        return
+        ;;
+    --on-deadline)
+        mapfile -t COMPREPLY < <(compgen -W 'keep-waiting cancel slow-guest' -- "$cur")
+        return
+        ;;
+    --top | --base)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -A file -- "$cur")
+        return
+        ;;
+    --timeout | --speed | --backing-file | --deadline) return ;;
     esac
 
     local -i words=0
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --host | --json | --timeout)
+        --host | --json | --timeout | --top | --base | --on-error | --speed | --backing-file | \
+            --deadline | --on-deadline)
             [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
             ((i++))
             ;;
@@ -86,7 +100,11 @@ _vmdiskctl() {
 
     case $verb in
     list | images) options+=' --names' ;;
-    commit) options+=' --active --wait --pivot --keep-overlay --timeout=' ;;
+    commit)
+        options+=' --active --wait --pivot --keep-overlay --timeout= --top= --base= --shallow'
+        options+=' --on-error= --speed= --backing-file= --relative --override --drop-bitmaps'
+        options+=' --deadline= --on-deadline= --dry-run'
+        ;;
     pivot | abort) options+=' --wait --timeout=' ;;
     wait) options+=' --timeout=' ;;
     esac

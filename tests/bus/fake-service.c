@@ -38,7 +38,8 @@ struct FakeDisk {
     bool owns_vm; /* the first disk of its VM publishes it */
     sd_bus_slot *vm_slot, *disk_slot, *job_slot;
     char *job, *job_state, *job_top; /* job is NULL for none */
-    uint64_t size, offset, length;
+    const char *on_ready, *error;
+    uint64_t size, offset, length, remaining, rate;
     char *last_job, *last_result, *last_error, *last_message;
 };
 
@@ -155,6 +156,8 @@ static const sd_bus_vtable vm_vtable[] = {
 static const sd_bus_vtable disk_vtable[] = {
     SD_BUS_VTABLE_START(0),
     METHOD("Commit", "b", "s"),
+    METHOD("CommitWith", "a{sv}", "s"),
+    METHOD("Check", "a{sv}", "a{sv}"),
     METHOD("Pivot", "", ""),
     METHOD("Abort", "", ""),
     SD_BUS_SIGNAL("JobReady", "ss", 0),
@@ -183,6 +186,13 @@ static const sd_bus_vtable job_vtable[] = {
     SD_BUS_PROPERTY("Offset", "t", NULL, offsetof(FakeDisk, offset),
                     SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Length", "t", NULL, offsetof(FakeDisk, length),
+                    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("OnReady", "s", get_text, offsetof(FakeDisk, on_ready), 0),
+    SD_BUS_PROPERTY("Error", "s", get_text, offsetof(FakeDisk, error),
+                    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Remaining", "t", NULL, offsetof(FakeDisk, remaining),
+                    SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Rate", "t", NULL, offsetof(FakeDisk, rate),
                     SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Top", "s", get_text, offsetof(FakeDisk, job_top), 0),
     CONSTANT("Base"),
@@ -319,6 +329,8 @@ FakeDisk *fake_service_add(FakeService *f, const char *vm, const char *disk)
     d->name = g_strdup(disk);
     d->file = g_strdup("/images/top.qcow2");
     d->job_state = g_strdup("none");
+    d->on_ready = "wait";
+    d->error = "";
     d->size = IMAGE_SIZE;
     d->owns_vm = !has_vm(f, vm);
     g_assert_cmpint(sd_bus_path_encode(PATH_ROOT "/vm", vm, &d->vm_path), >=, 0);
@@ -362,6 +374,23 @@ static void announce(FakeDisk *d, const char *interface, const char *property)
     g_assert_cmpint(
         sd_bus_emit_properties_changed(d->service->connection, d->path, interface, property, NULL),
         >=, 0);
+}
+
+void fake_disk_choose(FakeDisk *d, const char *on_ready)
+{
+    d->on_ready = on_ready;
+}
+
+void fake_disk_set_error(FakeDisk *d, const char *error)
+{
+    d->error = error;
+    announce(d, JOB, "Error");
+}
+
+void fake_disk_set_rate(FakeDisk *d, uint64_t remaining, uint64_t rate)
+{
+    d->remaining = remaining;
+    d->rate = rate;
 }
 
 void fake_disk_start_job(FakeDisk *d, const char *id, bool active)
@@ -455,6 +484,41 @@ void fake_service_reply(FakeService *f, sd_bus_message *call, const char *types,
     g_assert_cmpint(sd_bus_send(f->connection, reply, NULL), >=, 0);
     sd_bus_message_unref(reply);
     sd_bus_message_unref(call);
+}
+
+static void add_option(sd_bus_message *call, GString *text)
+{
+    const char *key, *type, *s;
+    uint64_t number;
+    int truth;
+
+    g_assert_cmpint(sd_bus_message_read(call, "s", &key), >, 0);
+    g_assert_cmpint(sd_bus_message_peek_type(call, NULL, &type), >, 0);
+    g_string_append_printf(text, "%s%s=", text->len > 0 ? ", " : "", key);
+    if (*type == 'b') {
+        g_assert_cmpint(sd_bus_message_read(call, "v", "b", &truth), >, 0);
+        g_string_append(text, truth ? "yes" : "no");
+    } else if (*type == 't') {
+        g_assert_cmpint(sd_bus_message_read(call, "v", "t", &number), >, 0);
+        g_string_append_printf(text, "%" G_GUINT64_FORMAT, number);
+    } else {
+        g_assert_cmpint(sd_bus_message_read(call, "v", "s", &s), >, 0);
+        g_string_append(text, s);
+    }
+}
+
+sd_bus_message *fake_service_take_with(FakeService *f, const char *member, const char *options)
+{
+    sd_bus_message *call = fake_service_take(f, member);
+    g_autoptr(GString) text = g_string_new("");
+
+    g_assert_cmpint(sd_bus_message_enter_container(call, 'a', "{sv}"), >=, 0);
+    while (sd_bus_message_enter_container(call, 'e', "sv") > 0) {
+        add_option(call, text);
+        sd_bus_message_exit_container(call);
+    }
+    g_assert_cmpstr(text->str, ==, options);
+    return call;
 }
 
 void fake_service_refuse(FakeService *f, sd_bus_message *call, const char *error, const char *text)

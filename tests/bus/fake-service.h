@@ -37,6 +37,11 @@ void fake_disk_set_warning(FakeDisk *d, const char *text);
 /* The disk's interfaces are gone, and the bus is told. */
 void fake_disk_remove(FakeDisk *d);
 
+/* What the next job has for OnReady, "wait" by default. Texts are not copied. */
+void fake_disk_choose(FakeDisk *d, const char *on_ready);
+/* Job.Error, and what Remaining and Rate say. */
+void fake_disk_set_error(FakeDisk *d, const char *error);
+void fake_disk_set_rate(FakeDisk *d, uint64_t remaining, uint64_t rate);
 /* Publishes a job that runs, of the active layer (Top is Node) or of those below. */
 void fake_disk_start_job(FakeDisk *d, const char *id, bool active);
 void fake_disk_set_state(FakeDisk *d, const char *state);
@@ -54,6 +59,8 @@ FakeRecord *fake_service_record(FakeService *f);
 /* Runs the loop until the next call is there, which has to be of that method. The service keeps it
  * until it is answered. */
 sd_bus_message *fake_service_take(FakeService *f, const char *member);
+/* The same for a method that takes options, which have to be these: "active=yes, speed=1024". */
+sd_bus_message *fake_service_take_with(FakeService *f, const char *member, const char *options);
 void fake_service_reply(FakeService *f, sd_bus_message *call, const char *types, ...);
 void fake_service_refuse(FakeService *f, sd_bus_message *call, const char *error, const char *text);
 /* Nothing has been called up to now. */

@@ -19,6 +19,7 @@ const Method fixture_methods[] = {
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "CommitWith", "org.vmdisk1.commit", "CommitWith", "a{sv}"},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "CommitWith", "org.vmdisk1.override", "CommitWith",
      "override"},
+    {PATH_WEB1_VDA, "org.vmdisk1.Disk", "Check", "org.vmdisk1.inspect", "Check", "override"},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "Pivot", "org.vmdisk1.conclude", "Pivot", ""},
     {PATH_WEB1_VDA, "org.vmdisk1.Disk", "Abort", "org.vmdisk1.conclude", "Abort", ""},
     {PATH_WEB1_VDA, "org.vmdisk1.Job", "SetSpeed", "org.vmdisk1.commit", "SetSpeed", "t"},
@@ -48,6 +49,8 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
     if (g_str_has_prefix(member, "Commit") &&
         g_str_equal(sd_bus_message_get_interface(m), "org.vmdisk1.Disk"))
         return sd_bus_reply_method_return(m, "s", "job0");
+    if (g_str_equal(member, "Check"))
+        return sd_bus_reply_method_return(m, "a{sv}", 0);
     return sd_bus_reply_method_return(m, NULL);
 }
 
@@ -86,6 +89,7 @@ static const sd_bus_vtable disk_vtable[] = {
     SD_BUS_VTABLE_START(0),
     METHOD("Commit", "b", "s"),
     METHOD("CommitWith", "a{sv}", "s"),
+    METHOD("Check", "a{sv}", "a{sv}"),
     METHOD("Pivot", "", ""),
     METHOD("Abort", "", ""),
     SD_BUS_PROPERTY("JobState", "s", on_get, 0, 0),

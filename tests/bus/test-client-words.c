@@ -87,7 +87,14 @@ static void test_wrong_command_lines(ClientFixture *f, gconstpointer data)
         "commit web1/vda --active --pivot --keep-overlay",
         "commit web1/vda --active --timeout=5",
         "commit web1/vda --names",
+        "commit web1/vda --speed=fast",
+        "commit web1/vda --deadline=soon",
+        "commit web1/vda --top",
+        "commit web1/vda --shallow=1",
+        "commit web1/vda --dry-run --wait",
+        "commit web1/vda --dry-run --timeout=5",
         "pivot web1/vda --timeout=5",
+        "wait web1/vda --dry-run",
         "pivot web1/vda --active",
         "list --wait",
         "wait web1/vda --timeout=soon",
@@ -289,7 +296,7 @@ static void test_json_of_a_commit(ClientFixture *f, gconstpointer data)
     g_autoptr(ClientRun) r =
         client_fixture_run(f, "--json=pretty", "commit", "web1/vda", "--active", "--pivot", NULL);
 
-    fake_service_reply(f->service, fake_service_take(f->service, "Commit"), "s", "job1");
+    fake_service_reply(f->service, fake_service_take(f->service, "CommitWith"), "s", "job1");
     fake_disk_start_job(f->disk, "job1", true);
     fake_disk_finish_job(f->disk, "failed", OURS("QMP"), "No space left on device");
     client_run_end(r, FAILED);
@@ -410,6 +417,32 @@ static void test_every_verb_is_documented(ClientFixture *f, gconstpointer data)
     g_assert_cmpuint(n, ==, 15);
 }
 
+/* The same for an option. */
+static void test_every_option_is_documented(ClientFixture *f, gconstpointer data)
+{
+    g_autofree char *manual = NULL, *completion = NULL;
+    g_autofree char *manual_file = g_test_build_filename(G_TEST_DIST, "data", "vmdiskctl.1", NULL);
+    g_autofree char *completion_file =
+        g_test_build_filename(G_TEST_DIST, "data", "vmdiskctl.bash", NULL);
+    g_autoptr(GRegex) regex = g_regex_new("--[a-z-]+", 0, 0, NULL);
+    g_autoptr(GMatchInfo) match = NULL;
+    g_autoptr(ClientRun) r = client_fixture_run(f, "--help", NULL);
+
+    g_assert_true(g_file_get_contents(manual_file, &manual, NULL, NULL));
+    g_assert_true(g_file_get_contents(completion_file, &completion, NULL, NULL));
+    client_run_end(r, DONE);
+    for (g_regex_match(regex, client_run_output(r), 0, &match); g_match_info_matches(match);
+         g_match_info_next(match, NULL)) {
+        g_autofree char *option = g_match_info_fetch(match, 0);
+        g_auto(GStrv) parts = g_strsplit(option, "-", -1);
+        g_autofree char *in_roff = g_strjoinv("\\-", parts);
+
+        g_test_message("%s", option);
+        g_assert_nonnull(strstr(manual, in_roff));
+        g_assert_nonnull(strstr(completion, option));
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -435,6 +468,7 @@ int main(int argc, char **argv)
         {"status-says-what-can-be-done", test_status_says_what_can_be_done},
         {"job-verbs-without-a-job", test_job_verbs_without_a_job},
         {"every-verb-is-documented", test_every_verb_is_documented},
+        {"every-option-is-documented", test_every_option_is_documented},
     };
 
     g_test_init(&argc, &argv, NULL);

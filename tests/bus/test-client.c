@@ -27,6 +27,17 @@ static void accept_commit(ClientFixture *f, bool active)
     fake_disk_start_job(f->disk, "job1", active);
 }
 
+/* The same for a commit whose end is chosen. */
+static void accept_choice(ClientFixture *f, const char *on_ready)
+{
+    g_autofree char *options = g_strdup_printf("active=yes, on-ready=%s", on_ready);
+
+    fake_service_reply(f->service, fake_service_take_with(f->service, "CommitWith", options), "s",
+                       "job1");
+    fake_disk_choose(f->disk, on_ready);
+    fake_disk_start_job(f->disk, "job1", true);
+}
+
 static void become_ready(ClientFixture *f)
 {
     fake_disk_set_progress(f->disk, 100, 100);
@@ -72,36 +83,34 @@ static void test_intermediate_commit_waits_until_finished(ClientFixture *f, gcon
     client_run_assert_says(r, "completed");
 }
 
-static void test_pivot_waits_for_ready_not_for_100_percent(ClientFixture *f, gconstpointer data)
+/* The service pivots by itself, so that it does when nobody is there any more. */
+static void test_pivot_is_chosen_in_advance(ClientFixture *f, gconstpointer data)
 {
     g_autoptr(ClientRun) r =
         client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
 
-    accept_commit(f, true);
+    accept_choice(f, "pivot");
     fake_disk_set_progress(f->disk, 100, 100);
     client_run_wait_for(r, "running 100%");
-    /* That it says so means that it has been through its loop since. */
-    fake_disk_set_state(f->disk, "paused");
-    client_run_wait_for(r, "paused 100%");
-    fake_service_assert_no_call(f->service);
-
     become_ready(f);
-    accept_end(f, "Pivot", "pivoting");
+    fake_disk_set_state(f->disk, "pivoting");
+    client_run_wait_for(r, "pivoting");
+    fake_service_assert_no_call(f->service);
     fake_disk_finish_job(f->disk, "completed", "", "");
     client_run_end(r, DONE);
     client_run_assert_says(r, "The guest continues on the base");
 }
 
-static void test_keep_overlay_aborts_when_ready(ClientFixture *f, gconstpointer data)
+static void test_keep_overlay_is_chosen_in_advance(ClientFixture *f, gconstpointer data)
 {
     g_autoptr(ClientRun) r =
         client_fixture_run(f, "commit", "web1/vda", "--active", "--keep-overlay", NULL);
 
-    accept_commit(f, true);
+    accept_choice(f, "keep");
     become_ready(f);
-    accept_end(f, "Abort", "aborting");
     fake_disk_finish_job(f->disk, "kept", "", "");
     client_run_end(r, DONE);
+    fake_service_assert_no_call(f->service);
 }
 
 static void test_other_end_than_asked_for_is_a_failure(ClientFixture *f, gconstpointer data)
@@ -109,11 +118,9 @@ static void test_other_end_than_asked_for_is_a_failure(ClientFixture *f, gconstp
     g_autoptr(ClientRun) r =
         client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
 
-    accept_commit(f, true);
-    become_ready(f);
+    accept_choice(f, "pivot");
     /* Somebody else has aborted it meanwhile. */
     fake_disk_set_state(f->disk, "aborting");
-    fake_service_refuse(f->service, fake_service_take(f->service, "Pivot"), NOT_READY, "Too late.");
     fake_disk_finish_job(f->disk, "kept", "", "");
     client_run_end(r, FAILED);
     client_run_assert_complains(r, "not what was asked for");
@@ -124,42 +131,10 @@ static void test_failure_tells_why(ClientFixture *f, gconstpointer data)
     g_autoptr(ClientRun) r =
         client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
 
-    accept_commit(f, true);
+    accept_choice(f, "pivot");
     fake_disk_finish_job(f->disk, "failed", "org.vmdisk1.Error.QMP", "No space left on device");
     client_run_end(r, FAILED);
     client_run_assert_complains(r, "web1/vda: failed: No space left on device");
-}
-
-/* Ready, paused and ready again: the second time there is no JobReady. */
-static void test_ready_that_flickers(ClientFixture *f, gconstpointer data)
-{
-    g_autoptr(ClientRun) r =
-        client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
-
-    accept_commit(f, true);
-    become_ready(f);
-    fake_disk_set_state(f->disk, "paused");
-    fake_service_refuse(f->service, fake_service_take(f->service, "Pivot"), NOT_READY, "Paused.");
-    client_run_wait_for(r, "paused");
-    fake_service_assert_no_call(f->service);
-
-    fake_disk_set_state(f->disk, "ready");
-    accept_end(f, "Pivot", "pivoting");
-    fake_disk_finish_job(f->disk, "completed", "", "");
-    client_run_end(r, DONE);
-}
-
-static void test_refusal_of_the_end_leaves_the_job(ClientFixture *f, gconstpointer data)
-{
-    g_autoptr(ClientRun) r =
-        client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
-
-    accept_commit(f, true);
-    become_ready(f);
-    fake_service_refuse(f->service, fake_service_take(f->service, "Pivot"),
-                        SD_BUS_ERROR_ACCESS_DENIED, "You may not.");
-    client_run_end(r, 3);
-    client_run_assert_complains(r, "You may not. The job goes on.");
 }
 
 static void test_wait_comes_back_to_a_job(ClientFixture *f, gconstpointer data)
@@ -171,6 +146,36 @@ static void test_wait_comes_back_to_a_job(ClientFixture *f, gconstpointer data)
     become_ready(f);
     client_run_end(r, DONE);
     client_run_assert_says(r, "ready");
+}
+
+/* Nobody has to decide: what is waited for is the end. */
+static void test_wait_for_a_job_that_ends_by_itself(ClientFixture *f, gconstpointer data)
+{
+    fake_disk_choose(f->disk, "pivot");
+    fake_disk_start_job(f->disk, "job1", true);
+    g_autoptr(ClientRun) r = client_fixture_run(f, "wait", "web1/vda", NULL);
+
+    client_run_wait_for(r, "running");
+    become_ready(f);
+    client_run_wait_for(r, "ready");
+    fake_disk_finish_job(f->disk, "completed", "", "");
+    client_run_end(r, DONE);
+    client_run_assert_says(r, "completed");
+}
+
+static void test_pause_by_an_error_is_told(ClientFixture *f, gconstpointer data)
+{
+    fake_disk_start_job(f->disk, "job1", true);
+    g_autoptr(ClientRun) r = client_fixture_run(f, "wait", "web1/vda", NULL);
+
+    client_run_wait_for(r, "running");
+    fake_disk_set_state(f->disk, "paused");
+    fake_disk_set_error(f->disk, "No space left on device");
+    client_run_wait_for(r, "No space left on device. Remove the cause, then \"vmdiskctl resume "
+                           "web1/vda\".");
+    fake_disk_set_error(f->disk, "");
+    become_ready(f);
+    client_run_end(r, DONE);
 }
 
 /* The signal came before anybody waited. */
@@ -214,7 +219,7 @@ static void test_forged_signals_are_not_believed(ClientFixture *f, gconstpointer
     sd_bus *forger =
         test_bus_connect(fake_service_bus(f->service), fake_service_event(f->service), geteuid());
     const char *path = fake_disk_path(f->disk);
-    sd_bus_message *call = fake_service_take(f->service, "Commit");
+    sd_bus_message *call = fake_service_take(f->service, "CommitWith");
     g_autofree char *client = g_strdup(sd_bus_message_get_sender(call));
     sd_bus_message *ready, *finished;
 
@@ -251,9 +256,8 @@ static void test_job_that_ends_while_the_service_is_away(ClientFixture *f, gcons
     g_autoptr(ClientRun) r =
         client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
 
-    accept_commit(f, true);
-    become_ready(f);
-    accept_end(f, "Pivot", "pivoting");
+    accept_choice(f, "pivot");
+    fake_disk_set_state(f->disk, "pivoting");
     client_run_wait_for(r, "pivoting");
     fake_service_leave(f->service);
     client_run_wait_for(r, "left the bus");
@@ -267,29 +271,12 @@ static void test_job_that_goes_on_after_a_restart(ClientFixture *f, gconstpointe
     g_autoptr(ClientRun) r =
         client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
 
-    accept_commit(f, true);
+    accept_choice(f, "pivot");
     client_run_wait_for(r, "running");
     fake_service_leave(f->service);
     client_run_wait_for(r, "left the bus");
     fake_service_return(f->service);
     become_ready(f);
-    accept_end(f, "Pivot", "pivoting");
-    fake_disk_finish_job(f->disk, "completed", "", "");
-    client_run_end(r, DONE);
-}
-
-/* Nobody knows whether the service heard it. */
-static void test_end_without_an_answer_is_told_again(ClientFixture *f, gconstpointer data)
-{
-    g_autoptr(ClientRun) r =
-        client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
-
-    accept_commit(f, true);
-    become_ready(f);
-    sd_bus_message_unref(fake_service_take(f->service, "Pivot"));
-    fake_service_leave(f->service);
-    fake_service_return(f->service);
-    accept_end(f, "Pivot", "pivoting");
     fake_disk_finish_job(f->disk, "completed", "", "");
     client_run_end(r, DONE);
 }
@@ -313,7 +300,7 @@ static void test_disk_that_goes_away(ClientFixture *f, gconstpointer data)
     g_autoptr(ClientRun) r =
         client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
 
-    accept_commit(f, true);
+    accept_choice(f, "pivot");
     client_run_wait_for(r, "running");
     fake_disk_remove(f->disk);
     client_run_end(r, FAILED);
@@ -323,7 +310,7 @@ static void test_disk_that_goes_away(ClientFixture *f, gconstpointer data)
 static void test_interruption_leaves_the_job(ClientFixture *f, gconstpointer data)
 {
     g_autoptr(ClientRun) r =
-        client_fixture_run(f, "commit", "web1/vda", "--active", "--keep-overlay", NULL);
+        client_fixture_run(f, "commit", "web1/vda", "--active", "--wait", NULL);
 
     accept_commit(f, true);
     client_run_wait_for(r, "running");
@@ -335,11 +322,26 @@ static void test_interruption_leaves_the_job(ClientFixture *f, gconstpointer dat
     fake_service_assert_no_call(f->service);
 }
 
+static void test_interruption_leaves_the_choice(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r =
+        client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
+
+    accept_choice(f, "pivot");
+    client_run_wait_for(r, "running");
+    client_run_signal(r, SIGINT);
+    client_run_end(r, INTERRUPTED);
+    client_run_assert_complains(
+        r, "The job goes on, and pivots by itself when it is ready. \"vmdiskctl wait web1/vda\" "
+           "waits for it, \"vmdiskctl abort web1/vda\" ends it before.");
+    fake_service_assert_no_call(f->service);
+}
+
 static void test_interruption_before_the_answer(ClientFixture *f, gconstpointer data)
 {
     g_autoptr(ClientRun) r =
         client_fixture_run(f, "commit", "web1/vda", "--active", "--pivot", NULL);
-    sd_bus_message *call = fake_service_take(f->service, "Commit");
+    sd_bus_message *call = fake_service_take(f->service, "CommitWith");
 
     client_run_signal(r, SIGTERM);
     client_run_end(r, INTERRUPTED);
@@ -387,24 +389,23 @@ int main(int argc, char **argv)
         {"commit-returns-when-started", test_commit_returns_when_started},
         {"commit-waits-until-ready", test_commit_waits_until_ready},
         {"intermediate-commit-waits-until-finished", test_intermediate_commit_waits_until_finished},
-        {"pivot-waits-for-ready-not-for-100-percent",
-         test_pivot_waits_for_ready_not_for_100_percent},
-        {"keep-overlay-aborts-when-ready", test_keep_overlay_aborts_when_ready},
+        {"pivot-is-chosen-in-advance", test_pivot_is_chosen_in_advance},
+        {"keep-overlay-is-chosen-in-advance", test_keep_overlay_is_chosen_in_advance},
         {"other-end-than-asked-for-is-a-failure", test_other_end_than_asked_for_is_a_failure},
         {"failure-tells-why", test_failure_tells_why},
-        {"ready-that-flickers", test_ready_that_flickers},
-        {"refusal-of-the-end-leaves-the-job", test_refusal_of_the_end_leaves_the_job},
         {"wait-comes-back-to-a-job", test_wait_comes_back_to_a_job},
+        {"wait-for-a-job-that-ends-by-itself", test_wait_for_a_job_that_ends_by_itself},
+        {"pause-by-an-error-is-told", test_pause_by_an_error_is_told},
         {"wait-sees-a-job-that-is-ready", test_wait_sees_a_job_that_is_ready},
         {"wait-tells-how-the-last-job-ended", test_wait_tells_how_the_last_job_ended},
         {"end-of-another-job-is-not-ours", test_end_of_another_job_is_not_ours},
         {"forged-signals-are-not-believed", test_forged_signals_are_not_believed},
         {"job-that-ends-while-the-service-is-away", test_job_that_ends_while_the_service_is_away},
         {"job-that-goes-on-after-a-restart", test_job_that_goes_on_after_a_restart},
-        {"end-without-an-answer-is-told-again", test_end_without_an_answer_is_told_again},
         {"pivot-without-an-answer-is-told-again", test_pivot_without_an_answer_is_told_again},
         {"disk-that-goes-away", test_disk_that_goes_away},
         {"interruption-leaves-the-job", test_interruption_leaves_the_job},
+        {"interruption-leaves-the-choice", test_interruption_leaves_the_choice},
         {"interruption-before-the-answer", test_interruption_before_the_answer},
         {"timeout-leaves-the-job", test_timeout_leaves_the_job},
         {"pivot-does-not-wait-for-ready", test_pivot_does_not_wait_for_ready},

@@ -279,6 +279,9 @@ static void test_base_cannot_grow(void)
     has(r, "error", NULL);
     speaks_of(r, "obstacles", "cannot grow");
     g_assert_cmpuint(number(r, "grows-to"), ==, SCENE_SIZE);
+    /* And so it is. */
+    unsigned from = scene_commit(s, true);
+    scene_wait_finished(s, from, "failed");
 }
 
 /* A base that another process exports has the size that it has. */

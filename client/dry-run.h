@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * dry-run asks the service what a commit would do, and shows it.
+ */
+#pragma once
+
+#include "target.h"
+
+/* What the process ends with: EXIT_DONE where the commit is possible, else what the commit would
+ * end with; or a negative errno with the error set. */
+int dry_run(Client *c, const Target *target, sd_bus_error *error);
