@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * commit starts a commit job, and with --wait, --pivot or --keep-overlay sees it through.
+ * commit starts a commit job, and with --wait, --pivot or --keep-overlay sees it through. For a
+ * whole VM that is the business of group.
  */
 #include "verbs.h"
 
@@ -11,38 +12,19 @@
 #include "conclude.h"
 #include "dry-run.h"
 #include "exit-code.h"
+#include "group.h"
 #include "memory.h"
 #include "model.h"
-#include "names.h"
 #include "watch.h"
-
-/* A call that was sent and not answered may have started the job. */
-static int explain_unanswered(const Client *c, const Target *target, int r, sd_bus_error *error)
-{
-    _cleanup_(sd_bus_error_free) sd_bus_error complete = SD_BUS_ERROR_NULL;
-    _cleanup_(freep) char *status = client_command(c, "status", target->name, target->disk->path);
-
-    if (r != -EINTR && !client_error_is_absence(error))
-        return r;
-    sd_bus_error_setf(&complete, error->name, "%s Whether the job was started, \"%s\" tells.",
-                      error->message, status);
-    sd_bus_error_free(error);
-    sd_bus_error_move(error, &complete);
-    return r;
-}
 
 static int start(Client *c, const Target *target, char **ret_job, sd_bus_error *error)
 {
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
     const char *job;
 
-    int r = commit_call_has_options(&c->options)
-                ? client_call_with(c, target->disk->path, INTERFACE_DISK, "CommitWith", &reply,
-                                   error, commit_call_append, &c->options)
-                : client_call(c, target->disk->path, INTERFACE_DISK, "Commit", &reply, error, "b",
-                              (c->options.given & OPTION_ACTIVE) != 0);
+    int r = commit_call(c, target, &reply, error);
     if (r < 0)
-        return explain_unanswered(c, target, r, error);
+        return r;
     r = sd_bus_message_read(reply, "s", &job);
     if (r < 0)
         return sd_bus_error_setf(error, SD_BUS_ERROR_INCONSISTENT_MESSAGE,
@@ -114,16 +96,23 @@ int verb_commit(Client *c, char **arguments, sd_bus_error *error)
 {
     _cleanup_(model_freep) Model *m = NULL;
     _cleanup_(target_done) Target target = {};
+    bool dry = c->options.given & OPTION_DRY_RUN;
 
     int r = model_read(c, &m, error);
     if (r < 0)
         return r;
-    r = target_find_disk(m, arguments[0], &target, error);
+    r = dry ? target_find_disk(m, arguments[0], &target, error)
+            : target_find(m, arguments[0], &target, error);
     if (r < 0)
         return r;
-
-    if (c->options.given & OPTION_DRY_RUN)
+    if (target.disk && c->options.n_disks > 0)
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "--disk chooses among the disks of a VM, and %s is a disk.",
+                                 target.label);
+    if (dry)
         return dry_run(c, &target, error);
+    if (!target.disk)
+        return group_commit(c, &target, error);
 
     bool waits = (c->options.given & OPTION_WAIT) || c->options.ending != ENDING_OPEN;
     return waits ? start_and_wait(c, &target, error) : start_only(c, &target, error);

@@ -74,7 +74,7 @@ void conclude_print_json(const Client *c, const Target *target, const char *job,
     json_print(object, c->options.json);
 }
 
-static unsigned result_bit(const char *result)
+unsigned conclude_result_bit(const char *result)
 {
     static const struct {
         const char *result;
@@ -104,7 +104,7 @@ static void print_result(FILE *stream, const Target *target, const Outcome *outc
     Look look = look_of(stream);
     _cleanup_(freep) char *result = text_for_people(outcome->result, look);
     _cleanup_(freep) char *message = text_for_people(outcome->message, look);
-    bool other = !good && result_bit(outcome->result) & (RESULT_COMPLETED | RESULT_KEPT);
+    bool other = !good && conclude_result_bit(outcome->result) & (RESULT_COMPLETED | RESULT_KEPT);
 
     fprintf(stream, "%s: %s%s", target->label, result,
             other ? ", which is not what was asked for" : "");
@@ -117,7 +117,7 @@ static void print_result(FILE *stream, const Target *target, const Outcome *outc
 static int report(const Client *c, const Target *target, const char *job, const char *type,
                   const Outcome *outcome, const char *meaning, unsigned expected)
 {
-    bool good = result_bit(outcome->result) & expected;
+    bool good = conclude_result_bit(outcome->result) & expected;
 
     if (!good || conclude_talks(c))
         print_result(good ? stdout : stderr, target, outcome, meaning, good);
@@ -149,7 +149,7 @@ int conclude_report_last(const Client *c, const Target *target, unsigned expecte
 
 void conclude_print_ways(const Client *c, const Target *target)
 {
-    const char *path = target->disk->path;
+    const char *path = target_path(target);
     _cleanup_(freep) char *pivot = client_command(c, "pivot", target->name, path);
     _cleanup_(freep) char *abort = client_command(c, "abort", target->name, path);
 

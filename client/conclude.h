@@ -21,6 +21,8 @@ int conclude(Client *c, Watch *w, const char *method, sd_bus_error *error);
 /* Waits until somebody has to decide, or nobody has any more, and reports it. */
 int conclude_wait(Client *c, Watch *w, sd_bus_error *error);
 
+/* ResultBit, 0 for a result with which nobody is content. */
+unsigned conclude_result_bit(const char *result);
 /* Whether results are told in words: not with --quiet, and not with --json. */
 bool conclude_talks(const Client *c);
 
@@ -28,7 +30,7 @@ bool conclude_talks(const Client *c);
 void conclude_print_json(const Client *c, const Target *target, const char *job, const char *type,
                          const Outcome *outcome);
 
-/* The two commands that end a job which is ready. */
+/* The two commands that end a job, or all jobs of a VM, which are ready. */
 void conclude_print_ways(const Client *c, const Target *target);
 
 /* Prints the result. EXIT_DONE where it is one of those that are expected (ResultBit). */

@@ -16,6 +16,7 @@ void help_print(void)
         printf("  %-10s %-17s %s\n", v->name, v->arguments, v->help);
     puts("\n"
          "A disk is named VM/DISK, as \"vmdiskctl list\" shows, or by its object path.\n"
+         "Where a VM alone is named, all its disks are meant.\n"
          "\n"
          "Options of commit (--wait also of pivot and abort, --timeout also of wait):\n"
          "     --active          Commit the active image, too, in two phases: when the\n"
@@ -35,6 +36,7 @@ void help_print(void)
          "     --drop-bitmaps    Commit although dirty bitmaps are lost\n"
          "     --deadline=SECS   The job is to be ready by then\n"
          "     --on-deadline=WORD  Else: keep-waiting, cancel or slow-guest\n"
+         "     --disk=NAME       Of a VM only this disk; can be given several times\n"
          "     --dry-run         Only show what would be done, and what is in the way\n"
          "\n"
          "Options:\n"

@@ -9,6 +9,7 @@
 
 #include "conclude.h"
 #include "exit-code.h"
+#include "group.h"
 #include "memory.h"
 #include "model.h"
 #include "names.h"
@@ -19,6 +20,14 @@
 static int refuse_without_job(const Target *target, sd_bus_error *error)
 {
     return sd_bus_error_setf(error, ERROR_NO_JOB, "No job runs on %s.", target->label);
+}
+
+/* A VM, or a disk. */
+static int find(Client *c, const char *word, Model **ret_model, Target *ret, sd_bus_error *error)
+{
+    int r = model_read(c, ret_model, error);
+
+    return r < 0 ? r : target_find(*ret_model, word, ret, error);
 }
 
 static int find_disk(Client *c, const char *word, Model **ret_model, Target *ret,
@@ -66,25 +75,34 @@ static int end_and_wait(Client *c, const Target *target, const char *method, uns
     return r < 0 ? r : conclude_report(c, w, expected);
 }
 
+static int end_job(Client *c, const Target *target, const char *method, unsigned expected,
+                   sd_bus_error *error)
+{
+    if (!target->disk->job.id)
+        return refuse_without_job(target, error);
+    if (c->options.given & OPTION_WAIT)
+        return end_and_wait(c, target, method, expected, error);
+
+    int r = client_call(c, target->disk->path, INTERFACE_DISK, method, /* ret_reply= */ NULL, error,
+                        /* types= */ NULL);
+    if (r < 0)
+        return r;
+    _cleanup_(freep) char *wait = client_command(c, "wait", target->name, target->disk->path);
+    _cleanup_(freep) char *text = need_format("the job ends. \"%s\" tells how.", wait);
+    return report_accepted(c, target, text);
+}
+
 static int end(Client *c, const char *word, const char *method, unsigned expected,
                sd_bus_error *error)
 {
     _cleanup_(model_freep) Model *m = NULL;
     _cleanup_(target_done) Target target = {};
 
-    int r = find_job(c, word, &m, &target, error);
+    int r = find(c, word, &m, &target, error);
     if (r < 0)
         return r;
-    if (c->options.given & OPTION_WAIT)
-        return end_and_wait(c, &target, method, expected, error);
-
-    r = client_call(c, target.disk->path, INTERFACE_DISK, method, /* ret_reply= */ NULL, error,
-                    /* types= */ NULL);
-    if (r < 0)
-        return r;
-    _cleanup_(freep) char *wait = client_command(c, "wait", target.name, target.disk->path);
-    _cleanup_(freep) char *text = need_format("the job ends. \"%s\" tells how.", wait);
-    return report_accepted(c, &target, text);
+    return target.disk ? end_job(c, &target, method, expected, error)
+                       : group_end(c, &target, method, expected, error);
 }
 
 int verb_pivot(Client *c, char **arguments, sd_bus_error *error)
@@ -103,9 +121,11 @@ int verb_wait(Client *c, char **arguments, sd_bus_error *error)
     _cleanup_(target_done) Target target = {};
     _cleanup_(watch_freep) Watch *w = NULL;
 
-    int r = find_disk(c, arguments[0], &m, &target, error);
+    int r = find(c, arguments[0], &m, &target, error);
     if (r < 0)
         return r;
+    if (!target.disk)
+        return group_wait(c, &target, error);
     /* It may have ended between the caller's last look and this one. */
     if (!target.disk->job.id && target.disk->last_job.id)
         return conclude_report_last(c, &target, RESULT_COMPLETED | RESULT_KEPT);

@@ -44,6 +44,7 @@ static const struct option long_options[] = {
     {"drop-bitmaps", no_argument, NULL, LONG_OF_VERB | OPTION_DROP_BITMAPS},
     {"deadline", required_argument, NULL, LONG_OF_VERB | OPTION_DEADLINE},
     {"on-deadline", required_argument, NULL, LONG_OF_VERB | OPTION_ON_DEADLINE},
+    {"disk", required_argument, NULL, LONG_OF_VERB | OPTION_DISK},
     {"dry-run", no_argument, NULL, LONG_OF_VERB | OPTION_DRY_RUN},
     {},
 };
@@ -52,7 +53,7 @@ static const char *const bit_names[] = {
     "--active",   "--wait",         "--pivot",    "--keep-overlay", "--timeout",
     "--names",    "--top",          "--base",     "--shallow",      "--on-error",
     "--speed",    "--backing-file", "--relative", "--override",     "--drop-bitmaps",
-    "--deadline", "--on-deadline",  "--dry-run",
+    "--deadline", "--on-deadline",  "--dry-run",  "--disk",
 };
 static_assert(1 << ELEMENTSOF(bit_names) == OPTION_MAX_, "each option of a verb has a name");
 
@@ -128,6 +129,11 @@ static int handle_of_verb(Options *o, OptionBit bit, const char *argument, sd_bu
         return parse_text(bit, argument, &o->backing_file, error);
     case OPTION_ON_DEADLINE:
         return parse_text(bit, argument, &o->on_deadline, error);
+    case OPTION_DISK:
+        if (o->n_disks >= OPTION_DISKS_MAX)
+            return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                     "--disk is given more than %d times.", OPTION_DISKS_MAX);
+        return parse_text(bit, argument, &o->disks[o->n_disks++], error);
     }
     return 0;
 }

@@ -21,6 +21,9 @@ typedef enum Ending {
     ENDING_KEEP,
 } Ending;
 
+/* As many as a VM can have. */
+#define OPTION_DISKS_MAX 256
+
 /* Options that only some verbs take. */
 typedef enum OptionBit {
     OPTION_ACTIVE = 1 << 0,
@@ -41,7 +44,8 @@ typedef enum OptionBit {
     OPTION_DEADLINE = 1 << 15,
     OPTION_ON_DEADLINE = 1 << 16,
     OPTION_DRY_RUN = 1 << 17,
-    OPTION_MAX_ = 1 << 18,
+    OPTION_DISK = 1 << 18,
+    OPTION_MAX_ = 1 << 19,
 } OptionBit;
 
 typedef struct Options {
@@ -58,6 +62,8 @@ typedef struct Options {
     Ending ending;
     const char *top, *base, *on_error, *backing_file, *on_deadline;
     uint64_t speed, deadline_usec;
+    const char *disks[OPTION_DISKS_MAX];
+    size_t n_disks;
 } Options;
 
 /* Fills ret_options, and ret_first with the index of the first argument that is no option. On

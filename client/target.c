@@ -23,6 +23,11 @@ void target_done(Target *t)
     *t = (Target){};
 }
 
+const char *target_path(const Target *t)
+{
+    return t->disk ? t->disk->path : t->vm->path;
+}
+
 static void target_set(Target *t, const Vm *vm, const Disk *disk)
 {
     target_done(t);

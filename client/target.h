@@ -20,6 +20,8 @@ int target_find_disk(const Model *m, const char *word, Target *ret, sd_bus_error
 int target_find_vm(const Model *m, const char *word, Target *ret, sd_bus_error *error);
 int target_find(const Model *m, const char *word, Target *ret, sd_bus_error *error);
 void target_done(Target *t);
+/* Object path. */
+const char *target_path(const Target *t);
 
 /* "VM/DISK". The caller frees. */
 char *target_disk_name(const Vm *vm, const Disk *disk);

@@ -13,17 +13,17 @@
 #define CHOICE                                                                                     \
     (OPTION_TOP | OPTION_BASE | OPTION_SHALLOW | OPTION_ON_ERROR | OPTION_SPEED |                  \
      OPTION_BACKING_FILE | OPTION_RELATIVE | OPTION_OVERRIDE | OPTION_DROP_BITMAPS |               \
-     OPTION_DEADLINE | OPTION_ON_DEADLINE | OPTION_DRY_RUN)
+     OPTION_DEADLINE | OPTION_ON_DEADLINE | OPTION_DRY_RUN | OPTION_DISK)
 
 const Verb verbs[] = {
     {"list", "", "Show VMs, disks and images", 0, OPTION_NAMES, verb_list},
     {"status", "VM[/DISK]", "Show one VM or disk, its chain, its job", 1, 0, verb_status},
-    {"commit", "VM/DISK", "Commit the images of a disk into its base", 1,
+    {"commit", "VM[/DISK]", "Commit the images of disks into their bases", 1,
      OPTION_ACTIVE | OPTION_TIMEOUT | WAITING | CHOICE, verb_commit},
-    {"wait", "VM/DISK", "Wait until the job is ready or has ended", 1, OPTION_TIMEOUT, verb_wait},
-    {"pivot", "VM/DISK", "End a ready job: the guest continues on the base", 1,
+    {"wait", "VM[/DISK]", "Wait until the job is ready or has ended", 1, OPTION_TIMEOUT, verb_wait},
+    {"pivot", "VM[/DISK]", "End a ready job: the guest continues on the base", 1,
      OPTION_WAIT | OPTION_TIMEOUT, verb_pivot},
-    {"abort", "VM/DISK", "End a job: the guest stays on the overlay", 1,
+    {"abort", "VM[/DISK]", "End a job: the guest stays on the overlay", 1,
      OPTION_WAIT | OPTION_TIMEOUT, verb_abort},
     {"pause", "VM/DISK", "Hold the job", 1, 0, verb_pause},
     {"resume", "VM/DISK", "Let a held job go on", 1, 0, verb_resume},

@@ -193,6 +193,7 @@ int watch_new(Client *c, const Target *target, Watch **ret, sd_bus_error *error)
 
     w->client = c;
     w->target = target;
+    w->two_phases = c->options.given & OPTION_ACTIVE;
     w->progress = progress_new(target->label, quiet);
 
     int r = owner_new(c, on_owner, w, &w->owner, error);

@@ -78,14 +78,14 @@ _vmdiskctl() {
         mapfile -t COMPREPLY < <(compgen -A file -- "$cur")
         return
         ;;
-    --timeout | --speed | --backing-file | --deadline) return ;;
+    --timeout | --speed | --backing-file | --deadline | --disk) return ;;
     esac
 
     local -i words=0
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         --host | --json | --timeout | --top | --base | --on-error | --speed | --backing-file | \
-            --deadline | --on-deadline)
+            --deadline | --on-deadline | --disk)
             [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
             ((i++))
             ;;
@@ -103,7 +103,7 @@ _vmdiskctl() {
     commit)
         options+=' --active --wait --pivot --keep-overlay --timeout= --top= --base= --shallow'
         options+=' --on-error= --speed= --backing-file= --relative --override --drop-bitmaps'
-        options+=' --deadline= --on-deadline= --dry-run'
+        options+=' --deadline= --on-deadline= --disk= --dry-run'
         ;;
     pivot | abort) options+=' --wait --timeout=' ;;
     wait) options+=' --timeout=' ;;
@@ -117,9 +117,15 @@ _vmdiskctl() {
     case $verb:$words in
     :*) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
     status:0 | images:0) __vmdiskctl_complete_lines < <(__vmdiskctl_names list) ;;
+    commit:0 | wait:0 | pivot:0 | abort:0)
+        __vmdiskctl_complete_lines < <(
+            __vmdiskctl_names list | sed 's|/[^/]*$||' | sort -u
+            __vmdiskctl_names list
+        )
+        ;;
     forget:0) __vmdiskctl_complete_lines < <(__vmdiskctl_names images) ;;
     detach:0) __vmdiskctl_complete_lines < <(__vmdiskctl_names list | sed 's|/[^/]*$||' | sort -u) ;;
-    commit:0 | wait:0 | pivot:0 | abort:0 | pause:0 | resume:0 | speed:0 | boot-image:0)
+    pause:0 | resume:0 | speed:0 | boot-image:0)
         __vmdiskctl_complete_lines < <(__vmdiskctl_names list)
         ;;
     attach:1 | boot-image:1)

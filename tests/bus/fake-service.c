@@ -148,6 +148,12 @@ static const sd_bus_vtable manager_vtable[] = {
 static const sd_bus_vtable vm_vtable[] = {
     SD_BUS_VTABLE_START(0),
     METHOD("Detach", "", ""),
+    METHOD("Commit", "b", ""),
+    METHOD("CommitWith", "a{sv}", ""),
+    METHOD("Pivot", "", ""),
+    METHOD("Abort", "", ""),
+    SD_BUS_SIGNAL("JobsReady", "", 0),
+    SD_BUS_SIGNAL("JobsFinished", "a(oss)", 0),
     SD_BUS_PROPERTY("Name", "s", get_text, offsetof(FakeDisk, vm_name), 0),
     CONSTANT("State"),
     CONSTANT("QEMUVersion"),
@@ -452,6 +458,33 @@ void fake_disk_finish_job(FakeDisk *d, const char *result, const char *error, co
     withdraw(d, JOB, &d->job_slot);
 }
 
+void fake_disk_say_all_ready(FakeDisk *d)
+{
+    g_assert_cmpint(sd_bus_emit_signal(d->service->connection, d->vm_path, VM, "JobsReady", NULL),
+                    >=, 0);
+}
+
+void fake_disk_say_all_finished(FakeDisk *d)
+{
+    sd_bus_message *m;
+
+    g_assert_cmpint(
+        sd_bus_message_new_signal(d->service->connection, &m, d->vm_path, VM, "JobsFinished"), >=,
+        0);
+    g_assert_cmpint(sd_bus_message_open_container(m, 'a', "(oss)"), >=, 0);
+    for (guint i = 0; i < d->service->disks->len; i++) {
+        const FakeDisk *other = d->service->disks->pdata[i];
+
+        if (g_str_equal(other->vm_name, d->vm_name) && other->last_job)
+            g_assert_cmpint(sd_bus_message_append(m, "(oss)", other->path, other->last_result,
+                                                  other->last_message),
+                            >=, 0);
+    }
+    g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+    g_assert_cmpint(sd_bus_send(d->service->connection, m, NULL), >=, 0);
+    sd_bus_message_unref(m);
+}
+
 FakeRecord *fake_service_record(FakeService *f)
 {
     return f->record;
@@ -498,6 +531,15 @@ static void add_option(sd_bus_message *call, GString *text)
     if (*type == 'b') {
         g_assert_cmpint(sd_bus_message_read(call, "v", "b", &truth), >, 0);
         g_string_append(text, truth ? "yes" : "no");
+    } else if (*type == 'a') {
+        char **list = NULL;
+
+        g_assert_cmpint(sd_bus_message_enter_container(call, 'v', "as"), >, 0);
+        g_assert_cmpint(sd_bus_message_read_strv(call, &list), >, 0);
+        sd_bus_message_exit_container(call);
+        g_autofree char *joined = g_strjoinv("+", list);
+        g_string_append(text, joined);
+        g_strfreev(list);
     } else if (*type == 't') {
         g_assert_cmpint(sd_bus_message_read(call, "v", "t", &number), >, 0);
         g_string_append_printf(text, "%" G_GUINT64_FORMAT, number);

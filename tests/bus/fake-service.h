@@ -53,13 +53,17 @@ void fake_disk_end_job(FakeDisk *d, const char *result, const char *error, const
 /* The same, as the interface promises it: with JobFinished, then InterfacesRemoved. */
 void fake_disk_finish_job(FakeDisk *d, const char *result, const char *error, const char *message);
 
+/* JobsReady of the disk's VM; JobsFinished with how the last jobs of its disks ended. */
+void fake_disk_say_all_ready(FakeDisk *d);
+void fake_disk_say_all_finished(FakeDisk *d);
+
 /* What ListImages() answers. */
 FakeRecord *fake_service_record(FakeService *f);
 
 /* Runs the loop until the next call is there, which has to be of that method. The service keeps it
  * until it is answered. */
 sd_bus_message *fake_service_take(FakeService *f, const char *member);
-/* The same for a method that takes options, which have to be these: "active=yes, speed=1024". */
+/* The same for a method that takes options, which have to be these: "active=yes, disks=a+b". */
 sd_bus_message *fake_service_take_with(FakeService *f, const char *member, const char *options);
 void fake_service_reply(FakeService *f, sd_bus_message *call, const char *types, ...);
 void fake_service_refuse(FakeService *f, sd_bus_message *call, const char *error, const char *text);

@@ -94,6 +94,8 @@ static void test_wrong_command_lines(ClientFixture *f, gconstpointer data)
         "commit web1/vda --dry-run --wait",
         "commit web1/vda --dry-run --timeout=5",
         "pivot web1/vda --timeout=5",
+        "commit web1 --dry-run",
+        "commit web1/vda --disk=vda",
         "wait web1/vda --dry-run",
         "pivot web1/vda --active",
         "list --wait",
@@ -212,7 +214,7 @@ static void test_unknown_name_lists_near_ones(ClientFixture *f, gconstpointer da
     } table[] = {
         {"web1/vdx", "It has: vda"},
         {"wbe1/vda", "Did you mean: web1/vda"},
-        {"web", "Did you mean: web1/vda"},
+        {"web", "Did you mean: web1"},
         {"entirely-different/vda", "\"vmdiskctl list\""},
     };
 
@@ -226,7 +228,7 @@ static void test_unknown_name_lists_near_ones(ClientFixture *f, gconstpointer da
 
 static void test_vm_is_no_disk(ClientFixture *f, gconstpointer data)
 {
-    g_autoptr(ClientRun) r = client_fixture_run(f, "commit", "web1", NULL);
+    g_autoptr(ClientRun) r = client_fixture_run(f, "pause", "web1", NULL);
 
     client_run_end(r, USAGE);
     client_run_assert_complains(r, "web1/DISK: vda");
