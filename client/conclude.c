@@ -147,11 +147,19 @@ int conclude_report_last(const Client *c, const Target *target, unsigned expecte
     return report(c, target, last->id, last->type, &outcome, /* meaning= */ NULL, expected);
 }
 
+char *conclude_command(const Client *c, const char *verb, const Target *target)
+{
+    const Vm *vm = target->vm;
+
+    if (!target->disk || model_is_grouped(vm, target->disk))
+        return client_command(c, verb, vm->name, vm->path);
+    return client_command(c, verb, target->name, target->disk->path);
+}
+
 void conclude_print_ways(const Client *c, const Target *target)
 {
-    const char *path = target_path(target);
-    _cleanup_(freep) char *pivot = client_command(c, "pivot", target->name, path);
-    _cleanup_(freep) char *abort = client_command(c, "abort", target->name, path);
+    _cleanup_(freep) char *pivot = conclude_command(c, "pivot", target);
+    _cleanup_(freep) char *abort = conclude_command(c, "abort", target);
 
     printf("  %s  the guest continues on the base\n"
            "  %s  the guest stays on the overlay, the base has the copy\n",
@@ -184,8 +192,8 @@ static char *way_back(const Client *c, const Watch *w)
     const Target *target = watch_target(w);
     const char *path = target->disk->path;
     _cleanup_(freep) char *wait = client_command(c, "wait", target->name, path);
-    _cleanup_(freep) char *pivot = client_command(c, "pivot", target->name, path);
-    _cleanup_(freep) char *abort = client_command(c, "abort", target->name, path);
+    _cleanup_(freep) char *pivot = conclude_command(c, "pivot", target);
+    _cleanup_(freep) char *abort = conclude_command(c, "abort", target);
 
     if (watch_is_ending(w))
         return need_format("The job goes on. \"%s\" waits for it.", wait);

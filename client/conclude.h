@@ -30,7 +30,11 @@ bool conclude_talks(const Client *c);
 void conclude_print_json(const Client *c, const Target *target, const char *job, const char *type,
                          const Outcome *outcome);
 
-/* The two commands that end a job, or all jobs of a VM, which are ready. */
+/* A command that ends the target's job, or those of its VM where these end together. The caller
+ * frees. */
+char *conclude_command(const Client *c, const char *verb, const Target *target);
+/* The two commands that end a job which is ready; those of the VM where a VM is the target, or its
+ * disks are committed together. */
 void conclude_print_ways(const Client *c, const Target *target);
 
 /* Prints the result. EXIT_DONE where it is one of those that are expected (ResultBit). */

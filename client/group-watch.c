@@ -76,14 +76,6 @@ static bool all_have_results(const GroupWatch *w)
     return w->n_members > 0;
 }
 
-static bool all_are_ready(const GroupWatch *w)
-{
-    for (size_t i = 0; i < w->n_members; i++)
-        if (!w->members[i].result && !same(w->members[i].job.state, "ready"))
-            return false;
-    return w->n_members > 0;
-}
-
 /* a(oss): the result of each disk. */
 static int on_jobs_finished(GroupWatch *w, sd_bus_message *m)
 {
@@ -243,11 +235,11 @@ static int handle_absence(GroupWatch *w, const char *why)
 }
 
 /* What the disk says of its job, or of the end of it. */
-static void look_at_disk(GroupWatch *w, Disk *d, bool first)
+static void look_at_disk(GroupWatch *w, const Vm *vm, Disk *d, bool first)
 {
     GroupMember *member = find_member(w, d->path);
 
-    if (!member && first && d->job.id)
+    if (!member && first && model_is_grouped(vm, d))
         member = add_member(w, d->path);
     if (!member)
         return;
@@ -276,8 +268,8 @@ static int look_at_vm(GroupWatch *w, const Model *m, bool first)
     w->patience = sd_event_source_unref(w->patience);
     w->restarted = false;
     for (size_t i = 0; i < vm->n_disks; i++)
-        look_at_disk(w, &vm->disks[i], first);
-    w->ready = w->ready || all_are_ready(w);
+        look_at_disk(w, vm, &vm->disks[i], first);
+    w->ready = w->ready || same(vm->jobs_state, "ready");
     /* JobsFinished comes after the last disk's JobFinished; after a restart it may not come. */
     w->finished = w->finished || all_have_results(w);
     return 0;

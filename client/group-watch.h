@@ -3,7 +3,7 @@
  * group-watch follows the jobs of a whole VM to their common end, as watch does with one:
  *
  *   group_watch_new     the matches are in place; only now may the jobs be started or ended
- *   group_watch_follow  from here on it is about the jobs that the VM's disks have now
+ *   group_watch_follow  from here on it is about the disks that are committed together now
  *   group_watch_wait    until all are ready, or have finished
  *
  * The VM's signals JobsReady and JobsFinished decide, and where they can have been missed, the

@@ -220,7 +220,7 @@ int group_wait(Client *c, const Target *target, sd_bus_error *error)
         return r;
     (void)group_watch_members(w, &n);
     if (n == 0)
-        return sd_bus_error_setf(error, ERROR_NO_JOB, "No job runs on a disk of %s.",
+        return sd_bus_error_setf(error, ERROR_NO_JOB, "No disks of %s are committed together.",
                                  target->label);
     return see_through(c, w, RESULT_COMPLETED | RESULT_KEPT, error);
 }

@@ -14,6 +14,7 @@ static const RecordField vm_fields[] = {
     {"QEMUVersion", "qemu-version", 's', offsetof(Vm, qemu_version)},
     {"ProcessID", "process-id", 'u', offsetof(Vm, process_id)},
     {"UserID", "user-id", 'u', offsetof(Vm, user_id)},
+    {"JobsState", "jobs-state", 's', offsetof(Vm, jobs_state)},
     {"Unit", "unit", 's', offsetof(Vm, unit)},
     {"Instance", "instance", 's', offsetof(Vm, instance)},
     {},
@@ -72,14 +73,19 @@ static const RecordField last_job_fields[] = {
     {},
 };
 
+static void free_texts(char **texts)
+{
+    for (size_t i = 0; texts && texts[i]; i++)
+        free(texts[i]);
+    free(texts);
+}
+
 static void disk_done(Disk *d)
 {
     for (size_t i = 0; i < d->n_chain; i++)
         record_done(image_fields, &d->chain[i]);
     free(d->chain);
-    for (size_t i = 0; d->warnings && d->warnings[i]; i++)
-        free(d->warnings[i]);
-    free(d->warnings);
+    free_texts(d->warnings);
     record_done(job_fields, &d->job);
     record_done(last_job_fields, &d->last_job);
     record_done(disk_fields, d);
@@ -94,6 +100,7 @@ Model *model_free(Model *m)
         disk_done(&m->disks[i]);
     for (size_t i = 0; i < m->n_vms; i++) {
         record_done(vm_fields, &m->vms[i]);
+        free_texts(m->vms[i].jobs_disks);
         free(m->vms[i].path);
     }
     free(m->disks);
@@ -135,6 +142,24 @@ static int read_disk_other(sd_bus_message *message, const char *name, const char
     return r < 0 ? r : 1;
 }
 
+static int read_vm_other(sd_bus_message *message, const char *name, const char *type, void *record)
+{
+    Vm *vm = record;
+
+    if (strcmp(name, "JobsDisks") != 0 || strcmp(type, "ao") != 0)
+        return 0;
+    int r = sd_bus_message_read_strv(message, &vm->jobs_disks);
+    return r < 0 ? r : 1;
+}
+
+bool model_is_grouped(const Vm *vm, const Disk *d)
+{
+    for (size_t i = 0; vm->jobs_disks && vm->jobs_disks[i]; i++)
+        if (strcmp(vm->jobs_disks[i], d->path) == 0)
+            return true;
+    return false;
+}
+
 /* Reads one interface of an object into what the object is to become. */
 static int read_interface(sd_bus_message *message, Vm *vm, Disk *d)
 {
@@ -144,7 +169,7 @@ static int read_interface(sd_bus_message *message, Vm *vm, Disk *d)
     if (r < 0)
         return r;
     if (strcmp(interface, INTERFACE_VM) == 0)
-        return record_read(message, vm_fields, /* other= */ NULL, vm);
+        return record_read(message, vm_fields, read_vm_other, vm);
     if (strcmp(interface, INTERFACE_DISK) == 0)
         return record_read(message, disk_fields, read_disk_other, d);
     if (strcmp(interface, INTERFACE_JOB) == 0)

@@ -49,7 +49,9 @@ typedef struct Disk {
 typedef struct Vm {
     char *path, *name, *state, *qemu_version, *unit, *instance;
     uint32_t process_id, user_id;
-    Disk *disks; /* a part of the model's array */
+    char *jobs_state;  /* of the disks that are committed together, "none" for none */
+    char **jobs_disks; /* object paths of them, ended by NULL; NULL for none */
+    Disk *disks;       /* a part of the model's array */
     size_t n_disks;
 } Vm;
 
@@ -70,6 +72,8 @@ DEFINE_CLEANUP(Model, model_free)
 /* NULL where there is none. */
 Disk *model_disk_at(const Model *m, const char *path);
 const Vm *model_vm_of(const Model *m, const Disk *d);
+/* Whether the disk's job is one of several that are committed together. */
+bool model_is_grouped(const Vm *vm, const Disk *d);
 
 json_object *model_disk_to_json(const Disk *d);
 json_object *model_vm_to_json(const Vm *vm);

@@ -8,6 +8,7 @@
 #include <pwd.h>
 #include <string.h>
 
+#include "conclude.h"
 #include "describe.h"
 #include "exit-code.h"
 #include "memory.h"
@@ -93,12 +94,11 @@ static void add_last_job(Table *t, const LastJob *last)
 static void add_next(Table *t, const Client *c, const Target *target)
 {
     const char *state = target->disk->job.state;
-    const char *path = target->disk->path;
 
     if (!state || strcmp(state, "ready") != 0 || describe_on_ready(target->disk->job.on_ready))
         return;
-    _cleanup_(freep) char *pivot = client_command(c, "pivot", target->name, path);
-    _cleanup_(freep) char *abort = client_command(c, "abort", target->name, path);
+    _cleanup_(freep) char *pivot = conclude_command(c, "pivot", target);
+    _cleanup_(freep) char *abort = conclude_command(c, "abort", target);
     add(t, "Next:", need_format("%s: the guest continues on the base", pivot));
     add(t, "", need_format("%s: the guest stays on the overlay", abort));
 }
@@ -161,6 +161,11 @@ static void print_vm(const Target *target)
     add(t, "Process:", vm->process_id > 0 ? need_format("%" PRIu32, vm->process_id) : NULL);
     add(t, "User:", user_for_people(vm->user_id));
     add(t, "Unit:", shown(vm->unit));
+    if (vm->jobs_disks && *vm->jobs_disks) {
+        _cleanup_(freep) char *state = shown(vm->jobs_state ? vm->jobs_state : "");
+
+        add(t, "Jobs:", need_format("committed together: %s", state));
+    }
     add(t, "Path:", shown(vm->path));
 
     print_title(target);

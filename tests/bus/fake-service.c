@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "event-wait.h"
+#include "fake-options.h"
 
 #define SERVICE "org.vmdisk1"
 #define PATH_ROOT "/org/vmdisk1"
@@ -29,6 +30,7 @@ struct FakeService {
     sd_bus *connection; /* NULL while away */
     GPtrArray *disks;
     FakeRecord *record;
+    bool grouped;
     GQueue calls; /* sd_bus_message, not taken yet */
 };
 
@@ -127,6 +129,23 @@ static int get_last_job(sd_bus *bus, const char *path, const char *interface, co
                                  "finished-usec", "t", UINT64_C(2));
 }
 
+/* The disks of the VM that have a job are committed together. */
+static int get_jobs_disks(sd_bus *bus, const char *path, const char *interface,
+                          const char *property, sd_bus_message *reply, void *userdata,
+                          sd_bus_error *ret_error)
+{
+    const FakeDisk *first = userdata;
+    int r = sd_bus_message_open_container(reply, 'a', "o");
+
+    for (guint i = 0; r >= 0 && i < first->service->disks->len; i++) {
+        const FakeDisk *d = first->service->disks->pdata[i];
+
+        if (d->job && first->service->grouped && g_str_equal(d->vm_name, first->vm_name))
+            r = sd_bus_message_append(reply, "o", d->path);
+    }
+    return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int list_images(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
     const FakeService *f = userdata;
@@ -155,6 +174,8 @@ static const sd_bus_vtable vm_vtable[] = {
     SD_BUS_SIGNAL("JobsReady", "", 0),
     SD_BUS_SIGNAL("JobsFinished", "a(oss)", 0),
     SD_BUS_PROPERTY("Name", "s", get_text, offsetof(FakeDisk, vm_name), 0),
+    SD_BUS_PROPERTY("JobsState", "s", get_text, offsetof(FakeDisk, job_state), 0),
+    SD_BUS_PROPERTY("JobsDisks", "ao", get_jobs_disks, 0, 0),
     CONSTANT("State"),
     CONSTANT("QEMUVersion"),
     SD_BUS_VTABLE_END,
@@ -458,6 +479,11 @@ void fake_disk_finish_job(FakeDisk *d, const char *result, const char *error, co
     withdraw(d, JOB, &d->job_slot);
 }
 
+void fake_service_group(FakeService *f)
+{
+    f->grouped = true;
+}
+
 void fake_disk_say_all_ready(FakeDisk *d)
 {
     g_assert_cmpint(sd_bus_emit_signal(d->service->connection, d->vm_path, VM, "JobsReady", NULL),
@@ -519,47 +545,12 @@ void fake_service_reply(FakeService *f, sd_bus_message *call, const char *types,
     sd_bus_message_unref(call);
 }
 
-static void add_option(sd_bus_message *call, GString *text)
-{
-    const char *key, *type, *s;
-    uint64_t number;
-    int truth;
-
-    g_assert_cmpint(sd_bus_message_read(call, "s", &key), >, 0);
-    g_assert_cmpint(sd_bus_message_peek_type(call, NULL, &type), >, 0);
-    g_string_append_printf(text, "%s%s=", text->len > 0 ? ", " : "", key);
-    if (*type == 'b') {
-        g_assert_cmpint(sd_bus_message_read(call, "v", "b", &truth), >, 0);
-        g_string_append(text, truth ? "yes" : "no");
-    } else if (*type == 'a') {
-        char **list = NULL;
-
-        g_assert_cmpint(sd_bus_message_enter_container(call, 'v', "as"), >, 0);
-        g_assert_cmpint(sd_bus_message_read_strv(call, &list), >, 0);
-        sd_bus_message_exit_container(call);
-        g_autofree char *joined = g_strjoinv("+", list);
-        g_string_append(text, joined);
-        g_strfreev(list);
-    } else if (*type == 't') {
-        g_assert_cmpint(sd_bus_message_read(call, "v", "t", &number), >, 0);
-        g_string_append_printf(text, "%" G_GUINT64_FORMAT, number);
-    } else {
-        g_assert_cmpint(sd_bus_message_read(call, "v", "s", &s), >, 0);
-        g_string_append(text, s);
-    }
-}
-
 sd_bus_message *fake_service_take_with(FakeService *f, const char *member, const char *options)
 {
     sd_bus_message *call = fake_service_take(f, member);
-    g_autoptr(GString) text = g_string_new("");
+    g_autofree char *text = fake_options_text(call);
 
-    g_assert_cmpint(sd_bus_message_enter_container(call, 'a', "{sv}"), >=, 0);
-    while (sd_bus_message_enter_container(call, 'e', "sv") > 0) {
-        add_option(call, text);
-        sd_bus_message_exit_container(call);
-    }
-    g_assert_cmpstr(text->str, ==, options);
+    g_assert_cmpstr(text, ==, options);
     return call;
 }
 

@@ -53,6 +53,8 @@ void fake_disk_end_job(FakeDisk *d, const char *result, const char *error, const
 /* The same, as the interface promises it: with JobFinished, then InterfacesRemoved. */
 void fake_disk_finish_job(FakeDisk *d, const char *result, const char *error, const char *message);
 
+/* From now on all jobs of a VM are committed together; JobsState is that of its first disk. */
+void fake_service_group(FakeService *f);
 /* JobsReady of the disk's VM; JobsFinished with how the last jobs of its disks ended. */
 void fake_disk_say_all_ready(FakeDisk *d);
 void fake_disk_say_all_finished(FakeDisk *d);

@@ -20,6 +20,7 @@ typedef struct Group {
 
 static Group group_of(ClientFixture *f)
 {
+    fake_service_group(f->service);
     return (Group){f, {f->disk, fake_service_add(f->service, "web1", "vdb")}};
 }
 
@@ -194,6 +195,31 @@ static void test_wait_comes_back(ClientFixture *f, gconstpointer data)
     client_run_assert_says(r, "all jobs are ready");
 }
 
+/* The VM is what its disks end with. */
+static void test_ways_out_are_those_of_the_vm(ClientFixture *f, gconstpointer data)
+{
+    Group g = group_of(f);
+
+    start_jobs(&g, true);
+    become_ready(&g);
+    g_autoptr(ClientRun) waits = client_fixture_run(f, "wait", "web1/vda", NULL);
+    client_run_end(waits, DONE);
+    client_run_assert_says(waits, "vmdiskctl pivot web1 ");
+    g_autoptr(ClientRun) r = client_fixture_run(f, "status", "web1", NULL);
+    client_run_end(r, DONE);
+    client_run_assert_says(r, "committed together: ready");
+    client_run_assert_says(r, "vmdiskctl abort web1:");
+}
+
+/* A job of one disk alone is none of the VM. */
+static void test_wait_with_a_job_of_a_disk(ClientFixture *f, gconstpointer data)
+{
+    fake_disk_start_job(f->disk, "job1", true);
+    g_autoptr(ClientRun) r = client_fixture_run(f, "wait", "web1", NULL);
+
+    client_run_end(r, NOT_FOUND);
+}
+
 static void test_wait_without_jobs(ClientFixture *f, gconstpointer data)
 {
     g_autoptr(ClientRun) r = client_fixture_run(f, "wait", "web1", NULL);
@@ -266,6 +292,8 @@ int main(int argc, char **argv)
         {"abort-returns-when-accepted", test_abort_returns_when_accepted},
         {"wait-comes-back", test_wait_comes_back},
         {"wait-without-jobs", test_wait_without_jobs},
+        {"wait-with-a-job-of-a-disk", test_wait_with_a_job_of_a_disk},
+        {"ways-out-are-those-of-the-vm", test_ways_out_are_those_of_the_vm},
         {"interruption-leaves-the-jobs", test_interruption_leaves_the_jobs},
         {"end-while-the-service-is-away", test_end_while_the_service_is_away},
         {"end-of-an-earlier-group", test_end_of_an_earlier_group},
