@@ -54,6 +54,7 @@ struct Qmp {
     QmpGreeting greeting;
     char *package;
     uint64_t greeting_deadline;
+    uint64_t held_until; /* UINT64_MAX: commands are sent at once */
 
     uint64_t next_id;
     Call calls[QMP_PENDING_MAX]; /* in the order they were sent */
@@ -95,6 +96,8 @@ static void arm_timer(Qmp *q)
     if (q->state == QMP_CLOSED)
         return;
 
+    if (q->held_until < nearest)
+        nearest = q->held_until;
     for (unsigned i = 0; i < q->n_calls; i++) {
         if (q->calls[i].deadline < nearest)
             nearest = q->calls[i].deadline;
@@ -254,6 +257,27 @@ static int handle_greeting(Qmp *q, json_object *message)
     return negotiate(q, "qmp_capabilities", on_capabilities);
 }
 
+static void hold_commands(Qmp *q, bool hold)
+{
+    if (hold == (q->held_until != UINT64_MAX))
+        return;
+
+    q->held_until = hold ? now_usec() + QMP_LEAVING_USEC : UINT64_MAX;
+    stream_hold(q->stream, hold);
+    arm_timer(q);
+}
+
+/* After SHUTDOWN QEMU clears up and exits. A command that it reads meanwhile can crash it: in 10.0
+ * the thread that reads lives longer than the coroutine that it then wakes. With -no-shutdown QEMU
+ * stops instead, which it says, and stays. */
+static void mind_shutdown(Qmp *q, const char *event)
+{
+    if (strcmp(event, "SHUTDOWN") == 0)
+        hold_commands(q, true);
+    else if (strcmp(event, "STOP") == 0)
+        hold_commands(q, false);
+}
+
 static int handle_event(Qmp *q, json_object *message)
 {
     const char *name;
@@ -266,6 +290,7 @@ static int handle_event(Qmp *q, json_object *message)
     if (r < 0 && r != -ENODATA)
         return -EPROTO;
 
+    mind_shutdown(q, name);
     if (q->state == QMP_READY)
         q->observer->event(q, name, data, q->userdata);
     return 0;
@@ -372,6 +397,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
     if (q->state == QMP_GREETING && q->greeting_deadline <= now)
         close_with(q, -ETIMEDOUT);
+    else if (q->held_until <= now)
+        hold_commands(q, false);
     expire_calls(q, now);
     arm_timer(q);
     return 0;
@@ -411,7 +438,11 @@ int qmp_new(sd_event *event, int fd, QmpStart how, const QmpObserver *observer, 
     q = calloc(1, sizeof(*q));
     if (!q)
         return -ENOMEM;
-    *q = (Qmp){.n_ref = 1, .observer = observer, .userdata = userdata, .next_id = now_usec()};
+    *q = (Qmp){.n_ref = 1,
+               .observer = observer,
+               .userdata = userdata,
+               .held_until = UINT64_MAX,
+               .next_id = now_usec()};
 
     int r = sd_event_add_time(event, &q->timer, CLOCK_MONOTONIC, UINT64_MAX,
                               QMP_TIMER_ACCURACY_USEC, on_timer, q);

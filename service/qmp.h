@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * qmp speaks the QEMU Machine Protocol on a stream: greeting, negotiation, command ids, replies in
- * any order, events, time-outs. It knows no command but qmp_capabilities.
+ * any order, events, time-outs. It knows no command but qmp_capabilities, no event but SHUTDOWN and
+ * the STOP that may follow it.
  * Source: QEMU's docs/interop/qmp-spec.
  */
 #pragma once
@@ -20,6 +21,8 @@
 #define QMP_COMMAND_USEC (10 * QMP_USEC_PER_SEC)
 /* A command that drains I/O: QEMU answers when the storage does. */
 #define QMP_DRAIN_USEC (120 * QMP_USEC_PER_SEC)
+/* After SHUTDOWN, how long commands wait for QEMU to be gone. Shorter than their own time-outs. */
+#define QMP_LEAVING_USEC (5 * QMP_USEC_PER_SEC)
 /* Commands sent or queued and not answered. */
 #define QMP_PENDING_MAX 64
 

@@ -20,6 +20,7 @@ struct Stream {
     unsigned n_ref; /* the owner's, and one while an event is handled */
     int fd;
     bool over; /* closed() was called, or the owner has freed the stream */
+    bool held; /* nothing is written */
     sd_event_source *source;
     const StreamObserver *observer;
     void *userdata;
@@ -115,6 +116,9 @@ static void stream_stop_writing(Stream *s)
 /* -ENOTCONN: the connection is over; EOF is on its way. */
 static int stream_write(Stream *s)
 {
+    if (s->held)
+        return sd_event_source_set_io_events(s->source, EPOLLIN);
+
     while (s->out_start < s->out_end) {
         ssize_t n = send(s->fd, s->out + s->out_start, s->out_end - s->out_start,
                          MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -264,6 +268,13 @@ int stream_send(Stream *s, json_object *message)
     stream_append(s, text, n);
     stream_append(s, "\n", 1);
     return stream_write(s);
+}
+
+void stream_hold(Stream *s, bool hold)
+{
+    s->held = hold;
+    if (!s->over)
+        (void)stream_write(s);
 }
 
 int stream_set_priority(Stream *s, int64_t priority)

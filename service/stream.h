@@ -46,6 +46,9 @@ int stream_send(Stream *s, json_object *message);
 /* The same with bytes that are no message. */
 int stream_send_bytes(Stream *s, const char *bytes, size_t n);
 
+/* While it is held, what is sent waits; it is written when the hold ends. */
+void stream_hold(Stream *s, bool hold);
+
 /* Lower number, earlier turn, as sd_event_source_set_priority(). */
 int stream_set_priority(Stream *s, int64_t priority);
 

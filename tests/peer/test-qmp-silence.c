@@ -44,6 +44,19 @@ static void test_resumed_slow(QmpFixture *f, gconstpointer data)
     g_assert_cmpuint(f->closed, ==, 0);
 }
 
+/* SHUTDOWN, and neither an end nor a STOP after it: the peer is no QEMU, or one that takes its
+ * time. */
+static void test_shutdown_without_end(QmpFixture *f, gconstpointer data)
+{
+    qmp_fixture_start(f, QMP_START_GREETING);
+    qmp_peer_greet(f->peer);
+    qmp_fixture_expect_greeted(f);
+    qmp_peer_event(f->peer, "SHUTDOWN", NULL);
+    qmp_fixture_expect_log(f, "SHUTDOWN ");
+    qmp_fixture_call(f, "one", 0);
+    qmp_peer_expect(f->peer, "one");
+}
+
 static void add(const char *path, void (*test)(QmpFixture *, gconstpointer))
 {
     g_test_add(path, QmpFixture, NULL, qmp_fixture_set_up, test, qmp_fixture_tear_down);
@@ -55,5 +68,6 @@ int main(int argc, char **argv)
     add("/qmp-silence/no-greeting", test_silence);
     add("/qmp-silence/no-answer-to-capabilities", test_capabilities_unanswered);
     add("/qmp-silence/resumed-is-asked-again", test_resumed_slow);
+    add("/qmp-silence/shutdown-without-end", test_shutdown_without_end);
     return g_test_run();
 }

@@ -252,6 +252,28 @@ static void test_flood(QmpFixture *f, gconstpointer data)
     sd_event_source_disable_unref(other);
 }
 
+/* A QEMU that clears up must not be asked anything: 10.0 can crash of it. */
+static void test_shutdown(QmpFixture *f, gconstpointer data)
+{
+    qmp_peer_event(f->peer, "SHUTDOWN", NULL);
+    qmp_fixture_expect_log(f, "SHUTDOWN ");
+    qmp_fixture_call(f, "one", 0);
+    event_wait_idle(f->event);
+    g_assert_cmpuint(qmp_peer_count(f->peer, "one"), ==, 0);
+}
+
+/* With -no-shutdown it stays. */
+static void test_stop_after_shutdown(QmpFixture *f, gconstpointer data)
+{
+    qmp_peer_event(f->peer, "SHUTDOWN", NULL);
+    qmp_fixture_expect_log(f, "SHUTDOWN ");
+    qmp_fixture_call(f, "one", 0);
+    qmp_fixture_call(f, "two", 0);
+    qmp_peer_event(f->peer, "STOP", NULL);
+    qmp_peer_expect(f->peer, "one");
+    qmp_peer_expect(f->peer, "two");
+}
+
 static void test_eof_when_idle(QmpFixture *f, gconstpointer data)
 {
     qmp_peer_hang_up(f->peer);
@@ -403,6 +425,8 @@ int main(int argc, char **argv)
     add("/qmp/overdue-is-told-once", test_overdue_once);
     add("/qmp/answer-that-came-before-we-looked", test_answer_before_we_looked);
     add("/qmp/flood-of-events", test_flood);
+    add("/qmp/nothing-is-sent-after-shutdown", test_shutdown);
+    add("/qmp/stop-after-shutdown-goes-on", test_stop_after_shutdown);
     add("/qmp/end-of-file-when-idle", test_eof_when_idle);
     add("/qmp/end-of-file-with-open-calls", test_eof_with_open_calls);
     add("/qmp/end-of-file-after-an-answer", test_eof_after_answer);
