@@ -89,7 +89,7 @@ static void test_keep_rounds(void)
     g_autoptr(Scene) s = scene_new(&(SceneOptions){.guest.read_back = true});
     uint32_t held = 0;
 
-    for (unsigned round = 0; round < 5; round++) {
+    for (unsigned round = 0; round < 50; round++) {
         const unsigned from = scene_commit_until_ready(s);
         const uint32_t before = guest_wait_more(s->guest, 0, 10);
 
