@@ -180,9 +180,10 @@ void commit_settle(Commit *c)
     if (c->settling)
         return;
 
-    /* Neither device nor export follows this pivot: that it was asked for is all that tells it. */
-    if (c->active && disk_is_lone(c->disk) && c->machine.intent == JOB_INTENT_PIVOT && !c->error &&
-        !c->gone)
+    /* Neither device nor export follows this pivot, and no filter: that it was asked for is all
+     * that tells it. */
+    if (c->active && disk_is_lone(c->disk) && strcmp(disk_chain(c->disk)->root, c->top) == 0 &&
+        c->machine.intent == JOB_INTENT_PIVOT && !c->error && !c->gone)
         (void)disk_set_merged(c->disk, c->base);
 
     CommitRef *ref = commit_ref_new(c);

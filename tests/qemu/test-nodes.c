@@ -331,6 +331,50 @@ static void test_snapshot_after_both(void)
     guest_check_nothing_lost(s->guest, 0, overlay, "qcow2");
 }
 
+/* A node of a storage daemon that nobody uses, with a filter on it: the filter is its root after a
+ * pivot as before, and the next commit starts from there. */
+static void test_lone_filter(void)
+{
+    g_autoptr(Rig) rig = rig_new();
+    g_auto(GStrv) chain = image_chain(rig->dir, "image", "qcow2", 2, 4 * IMAGE_MIB);
+    g_autofree char *overlay = image_overlay(rig->dir, "overlay", chain[0], "qcow2", 0);
+    g_autoptr(Qemu) vm = rig_qemu(rig, QEMU_STORAGE_DAEMON, NULL);
+    Scene s = {.rig = rig, .recorder = rig->recorder, .vm = vm};
+    g_autofree char *name = NULL;
+    unsigned from;
+
+    image_fill(chain[1], "qcow2", 0x61, 0, IMAGE_MIB);
+    image_fill(overlay, "qcow2", 0x62, IMAGE_MIB, IMAGE_MIB);
+    qemu_option(vm, "--object", "throttle-group,id=group");
+    qemu_option(vm, "--blockdev",
+                "qcow2,node-name=base,read-only=on,file.driver=file,file.filename=%s", chain[0]);
+    qemu_option(vm, "--blockdev",
+                "qcow2,node-name=top,backing=base,file.driver=file,file.filename=%s", chain[1]);
+    qemu_option(vm, "--blockdev", "throttle,node-name=limit,throttle-group=group,file=top");
+    qemu_start(vm);
+    name = g_strdup_printf("qemu-%d", qemu_pid(vm));
+    s.disk = rig_wait_disk(rig, name, "limit");
+    from = scene_commit_until_ready(&s);
+    scene_pivot(&s);
+    scene_wait_finished(&s, from, "completed");
+    scene_wait_depth(&s, 1);
+
+    qmp_client_do(qemu_monitor(vm), "blockdev-add",
+                  "{'driver': 'qcow2', 'node-name': 'overlay', 'backing': null, 'file': {'driver': "
+                  "'file', 'filename': '%s'}}",
+                  overlay);
+    qmp_client_do(qemu_monitor(vm), "blockdev-snapshot", "{'node': 'base', 'overlay': 'overlay'}");
+    scene_wait_depth(&s, 2);
+    from = scene_commit_until_ready(&s);
+    scene_pivot(&s);
+    scene_wait_finished(&s, from, "completed");
+    scene_wait_depth(&s, 1);
+    qemu_quit(vm);
+    image_check_filled(chain[0], "qcow2", 0x61, 0, IMAGE_MIB);
+    image_check_filled(chain[0], "qcow2", 0x62, IMAGE_MIB, IMAGE_MIB);
+    g_free(s.disk);
+}
+
 int main(int argc, char *argv[])
 {
     static const struct {
@@ -346,5 +390,6 @@ int main(int argc, char *argv[])
             g_test_add_data_func(path, &layouts[i], ways[w].test);
         }
     g_test_add_func("/nodes/snapshot-after-both", test_snapshot_after_both);
+    g_test_add_func("/nodes/filter-on-lone-node", test_lone_filter);
     return g_test_run();
 }
