@@ -229,6 +229,7 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
 {
     const Chain *chain = disk_chain(d);
     char *backing_file;
+    bool recorder;
     Range range;
 
     if (refuse_disk(d, ret_refusal) || refuse_options(d, o, ret_refusal) ||
@@ -242,7 +243,9 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
                       "the VM has %d jobs already. Wait until one has finished.", VM_JOBS_MAX);
         return;
     }
-    if (!choose_backing_file(d, o, &range, &backing_file, ret_refusal))
+    if (commit_refuse_bitmaps(d, o, &chain->images[range.top], &chain->images[range.base],
+                              &recorder, ret_refusal) ||
+        !choose_backing_file(d, o, &range, &backing_file, ret_refusal))
         return;
 
     *ret_plan = (CommitPlan){
@@ -253,6 +256,8 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
         .on_error = o->on_error,
         .speed = o->speed,
         .backing_file = backing_file,
+        .drop_bitmaps = o->drop_bitmaps,
+        .recorder = recorder,
     };
 }
 

@@ -67,7 +67,10 @@ void group_note_end(Group *g, const char *disk, JobResult result, const char *me
 
 /* From commit. Each returns at once for a job without a group. */
 void group_member_ready(Commit *c);
-/* At the barrier; called again with each look at the job. */
+/* At the barrier: whether nothing is to be done there any more, because the overlays are kept, or a
+ * pivot is on record. */
+bool group_is_decided(const Commit *c);
+/* At the barrier, and prepared for it; called again with each look at the job. */
 void group_member_held(Commit *c);
 /* Announced already; the last one announces the end of the group. */
 void group_member_ended(Commit *c, JobResult result, const char *message);

@@ -189,8 +189,10 @@ static void on_member_started(Qmp *q, const QmpReply *reply, void *userdata)
     else if (g->open == 0 && reply->error != -ENOTCONN)
         withdraw(g);
     /* Where it may have been started yet, the next look at the jobs tells. */
-    if (reply->error && reply->error != -ETIMEDOUT)
+    if (reply->error && reply->error != -ETIMEDOUT) {
+        commit_remove_recorder(c);
         disk_set_job(c->disk, NULL);
+    }
     if (reply->error != -ENOTCONN)
         vm_refresh_jobs(vm);
 }

@@ -197,11 +197,30 @@ void group_doom(Group *g, const char *why)
             group_member_held(g->members[i]);
 }
 
-static void release(Group *g, JobEvent event)
+bool group_is_decided(const Commit *c)
+{
+    return c->group->past || c->group->doomed || c->machine.intent == JOB_INTENT_ABORT;
+}
+
+/* At the barrier, with its bitmaps carried where the images leave the chain. */
+static bool is_held(const Commit *c)
+{
+    return c->machine.phase == JOB_HELD && (c->carried || group_is_decided(c));
+}
+
+static bool all_held(const Group *g)
 {
     for (size_t i = 0; i < g->n; i++)
-        if (g->members[i]->machine.phase == JOB_HELD)
-            commit_handle(g->members[i], event);
+        if (!is_held(g->members[i]))
+            return false;
+    return true;
+}
+
+static void release(Group *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (is_held(g->members[i]))
+            commit_handle(g->members[i], JOB_EVENT_BARRIER_DONE);
 }
 
 /* All are held, and what must be on record is: from here on there is no way back. */
@@ -228,7 +247,7 @@ static void pass_barrier(Group *g)
         return;
     }
     g->past = true;
-    release(g, JOB_EVENT_BARRIER_DONE);
+    release(g);
 }
 
 /* A client of an export is not held, and could write meanwhile. */
@@ -241,7 +260,7 @@ static void on_exports(const BlockReading *reading, void *userdata)
     if (!g || reading->error == -ENOTCONN)
         return;
     g->asked = false;
-    if (!all_in(g, JOB_HELD) || g->doomed)
+    if (!all_held(g) || g->doomed)
         return;
     if (!exports) {
         group_doom(g, reading->text);
@@ -270,7 +289,7 @@ static void look_for_exports(Group *g)
  * them, and nothing can be lost by going on alone. */
 static bool waits_for_others(const Group *g)
 {
-    return !all_in(g, JOB_HELD) && g->n_ends == 0;
+    return !all_held(g) && g->n_ends == 0;
 }
 
 void group_member_held(Commit *c)
@@ -287,8 +306,8 @@ void group_member_held(Commit *c)
     else if (waits_for_others(g))
         (void)sd_event_source_set_enabled(g->patience, g->active ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
     else if (!pivots)
-        release(g, JOB_EVENT_BARRIER_DONE);
-    else if (all_in(g, JOB_HELD))
+        release(g);
+    else if (all_held(g))
         look_for_exports(g);
 }
 
