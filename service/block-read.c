@@ -146,6 +146,83 @@ static int parse_graph(Graph *g, json_object *value)
     return 0;
 }
 
+static int parse_bitmap(GraphVertex *v, json_object *o)
+{
+    const char *name;
+
+    /* What a job made for itself has no name. */
+    int r = json_get_string_or(o, "name", NULL, &name);
+    if (r < 0 || !name)
+        return r;
+
+    GraphBitmap *b = graph_add_bitmap(v);
+    if (!b)
+        return -ENOMEM;
+
+    r = dup_bounded(name, GRAPH_NAME_MAX, &b->name);
+    if (r < 0)
+        return r;
+    r = json_get_uint64(o, "granularity", &b->granularity);
+    if (r < 0)
+        return r;
+    r = json_get_uint64(o, "count", &b->count);
+    if (r < 0)
+        return r;
+    r = json_get_bool(o, "persistent", &b->persistent);
+    if (r < 0)
+        return r;
+    r = json_get_bool(o, "recording", &b->recording);
+    if (r < 0)
+        return r;
+    r = json_get_bool(o, "busy", &b->busy);
+    return r < 0 ? r : json_get_bool_or(o, "inconsistent", false, &b->inconsistent);
+}
+
+static int parse_bitmaps(GraphVertex *v, json_object *node)
+{
+    json_object *array;
+
+    int r = json_get_array(node, "dirty-bitmaps", &array);
+    if (r < 0)
+        return r == -ENODATA ? 0 : r;
+    if (json_object_array_length(array) > GRAPH_BITMAPS_MAX)
+        return -E2BIG;
+
+    for (size_t i = 0; i < json_object_array_length(array); i++) {
+        json_object *element = json_object_array_get_idx(array, i);
+
+        if (!json_object_is_type(element, json_type_object))
+            return -EBADMSG;
+        r = parse_bitmap(v, element);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Persistent bitmaps are a feature of qcow2, and of its second version ("compat" 1.1) only. */
+static int parse_format(GraphVertex *v, json_object *image)
+{
+    json_object *format, *data;
+    const char *compat;
+
+    if (strcmp(v->driver, "qcow2") != 0)
+        return 0;
+    v->stores_bitmaps = true;
+    int r = json_get_object(image, "format-specific", &format);
+    if (r < 0)
+        return r == -ENODATA ? 0 : r;
+    r = json_get_object(format, "data", &data);
+    if (r < 0)
+        return r;
+    r = json_get_string(data, "compat", &compat);
+    if (r < 0)
+        return r;
+
+    v->stores_bitmaps = strcmp(compat, "0.10") != 0;
+    return 0;
+}
+
 /* Fills in a node that the graph has; one that came up since is left to the next reading. */
 static int parse_node(Graph *g, json_object *o)
 {
@@ -181,7 +258,11 @@ static int parse_node(Graph *g, json_object *o)
     r = dup_text_or_none(image, "backing-filename", &v->backing_file);
     if (r < 0)
         return r;
-    return dup_string(o, "drv", &v->driver);
+    r = dup_string(o, "drv", &v->driver);
+    if (r < 0)
+        return r;
+    r = parse_format(v, image);
+    return r < 0 ? r : parse_bitmaps(v, o);
 }
 
 static int parse_nodes(Graph *g, json_object *value)
@@ -407,6 +488,17 @@ int block_read_exports(Qmp *q, BlockReadFunc callback, void *userdata)
 {
     static const Question questions[] = {
         {"x-debug-query-block-graph", on_graph, false},
+        {"query-block-exports", on_exports, false},
+    };
+
+    return block_ask(q, questions, ELEMENTSOF(questions), callback, userdata);
+}
+
+int block_read_nodes(Qmp *q, BlockReadFunc callback, void *userdata)
+{
+    static const Question questions[] = {
+        {"x-debug-query-block-graph", on_graph, false},
+        {"query-named-block-nodes", on_nodes, true},
         {"query-block-exports", on_exports, false},
     };
 

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "bitmap.h"
 #include "graph.h"
 #include "qmp.h"
 
@@ -24,6 +25,8 @@ int block_read(Qmp *q, BlockReadFunc callback, void *userdata);
 int block_read_jobs(Qmp *q, BlockReadFunc callback, void *userdata);
 /* Reads the exports, and the graph without the properties of its nodes: cheap at any depth. */
 int block_read_exports(Qmp *q, BlockReadFunc callback, void *userdata);
+/* The same with the properties of the nodes. */
+int block_read_nodes(Qmp *q, BlockReadFunc callback, void *userdata);
 
 /* Answers a number that changes when the graph does; for polling. */
 typedef void (*BlockDigestFunc)(int error, uint64_t digest, void *userdata);
@@ -89,6 +92,15 @@ int block_flush(Qmp *q, const char *node, BlockFlushFunc callback, void *userdat
 int block_set_read_only(Qmp *q, const char *node, QmpReplyFunc callback, void *userdata);
 /* Closes a node that nobody uses and that a user has opened by name; refused for any other. */
 int block_close_node(Qmp *q, const char *node, QmpReplyFunc callback, void *userdata);
+
+/* Makes a bitmap on the node that is not stored, and records from now on. */
+int block_add_bitmap(Qmp *q, const char *node, const char *name, QmpReplyFunc callback,
+                     void *userdata);
+int block_remove_bitmap(Qmp *q, const char *node, const char *name, QmpReplyFunc callback,
+                        void *userdata);
+/* Carries out all that is BITMAP_CARRIED in the plan, or nothing. */
+int block_carry_bitmaps(Qmp *q, const char *base, const BitmapPlan *plan, QmpReplyFunc callback,
+                        void *userdata);
 
 typedef enum BlockEvent {
     BLOCK_EVENT_JOBS,  /* a job may have changed: read the jobs */

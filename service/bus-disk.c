@@ -70,6 +70,7 @@ static const BusOption commit_options[] = {
     OPTION("speed", "t", speed),
     OPTION("backing-file", "s", backing_file),
     OPTION("relative", "b", relative),
+    OPTION("drop-bitmaps", "b", drop_bitmaps),
     OPTION("override", "b", override), /* for CommitWith the gate has asked for its action */
 };
 

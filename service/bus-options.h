@@ -19,9 +19,9 @@
 /* Strings of a value that is an array of them. */
 #define BUS_OPTION_ARRAY_MAX 256
 
-/* One key. `type` is "b" (a bool at the offset), "t" (a uint64_t), "as" (a char **, which the caller
- * frees with bus_options_free_array()) or "s": a char * into the message, or, with parse, whatever
- * that makes of the word; `words` then says what it knows. */
+/* One key. `type` is "b" (a bool at the offset), "t" (a uint64_t), "as" (a char **, which the
+ * caller frees with bus_options_free_array()) or "s": a char * into the message, or, with parse,
+ * whatever that makes of the word; `words` then says what it knows. */
 typedef struct BusOption {
     const char *key;
     const char *type;

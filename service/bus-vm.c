@@ -60,6 +60,7 @@ static const BusOption group_options[] = {
            .words = BUS_OPTIONS_ON_ERROR_WORDS),
     OPTION("speed", "t", commit.speed),
     OPTION("relative", "b", commit.relative),
+    OPTION("drop-bitmaps", "b", commit.drop_bitmaps),
     OPTION("override", "b", commit.override), /* the gate has asked for its action */
 };
 

@@ -91,24 +91,43 @@ int commit_note_pivot(const Commit *c, bool merging)
     return ledger_note_pivot(vm_ledger(vm), vm_name(vm), disk_name(c->disk), base->file, merging);
 }
 
-/* An export that came up while the job was on its way to the barrier: its clients are not held. */
-static void on_barrier_exports(const BlockReading *reading, void *userdata)
+static void refuse_barrier(Commit *c, const char *text)
 {
-    _cleanup_(graph_freep) Graph *exports = reading->graph;
-    Commit *c = commit_ref_free(userdata);
-
-    if (!c || reading->error == -ENOTCONN)
-        return;
-    c->asked = false;
-    if (c->machine.phase != JOB_HELD)
-        return;
-    if (!exports) {
-        free(c->error);
-        c->error = strdup(reading->text);
-        commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
+    /* Images below the active layers are not merged together for the guest's sake. */
+    if (c->group && c->active) {
+        group_doom(c->group, text);
         return;
     }
-    if (disk_has_export(c->disk, exports)) {
+    free(c->error);
+    c->error = strdup(text);
+    commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
+}
+
+static void on_carried(Commit *c, int error, const char *text, const Graph *g, void *userdata)
+{
+    if (!c || error == -ENOTCONN)
+        return;
+    c->asked = false;
+    c->carried = !error;
+    if (c->machine.phase != JOB_HELD) {
+        vm_refresh_jobs(disk_vm(c->disk));
+        return;
+    }
+    if (error) {
+        refuse_barrier(c, text);
+        return;
+    }
+    if (c->group) {
+        group_member_held(c);
+        return;
+    }
+    /* Only a pivot moves the guest to another image. */
+    if (!c->active) {
+        commit_handle(c, JOB_EVENT_BARRIER_DONE);
+        return;
+    }
+    /* One that came up while the job was on its way to the barrier: its clients are not held. */
+    if (disk_has_export(c->disk, g)) {
         commit_handle(c, JOB_EVENT_RESTART);
         commit_restart(c);
         return;
@@ -132,24 +151,17 @@ static bool is_abort(const Commit *c)
 
 void commit_record(Commit *c)
 {
-    if (c->group) {
-        group_member_held(c);
-        return;
-    }
-    /* Only a pivot moves the guest to another image. Where an earlier process of ours, or somebody
-     * else, has asked for the end, it may be one; if it was none, the end puts the record right. */
-    if (!c->active || is_abort(c)) {
-        commit_handle(c, JOB_EVENT_BARRIER_DONE);
-        return;
-    }
+    /* Nothing leaves the chain. Where an earlier process of ours, or somebody else, has asked for
+     * the end, it may be a pivot; if it was none, the end puts the record right. */
+    bool nothing_to_carry = c->group ? c->carried || group_is_decided(c) : is_abort(c);
 
+    if (nothing_to_carry && c->group)
+        group_member_held(c);
+    else if (nothing_to_carry)
+        commit_handle(c, JOB_EVENT_BARRIER_DONE);
     /* What cannot be sent now is sent with the next look at the job. */
-    CommitRef *ref = c->asked ? NULL : commit_ref_new(c);
-    if (!ref)
-        return;
-    c->asked = block_read_exports(commit_qmp(c), on_barrier_exports, ref) >= 0;
-    if (!c->asked)
-        commit_ref_free(ref);
+    else if (!c->asked)
+        c->asked = commit_carry_bitmaps(c, on_carried, /* userdata= */ NULL) >= 0;
 }
 
 static JobGraph read_back(const Commit *c)
@@ -272,6 +284,7 @@ void commit_finish(Commit *c, JobResult result)
     if (result == JOB_RESULT_LOST)
         return;
 
+    commit_remove_recorder(c);
     /* Announced first: a job that QEMU still lists is found again by a successor of ours. */
     if (!c->gone)
         (void)block_job_dismiss(vm_qmp(vm), c->qemu_id, /* callback= */ NULL, NULL);

@@ -14,6 +14,8 @@
 #define BELOW_WORD "below"
 #define READ_ONLY_WORD "ro"
 #define READ_WRITE_WORD "rw"
+#define CARRY_WORD "carry"
+#define DROP_WORD "drop"
 
 /* An id is made of letters, digits and "-._" (util/id.c); "-" parts our fields, so that everything
  * but letters and digits is written as _XX. The caller frees. */
@@ -68,12 +70,13 @@ char *commit_id_make(const CommitId *id)
 
     if (!disk || !top || !base || !on_deadline)
         return NULL;
-    return text_format(ID_PREFIX "%s-%s-%s-%s-%u-%" PRIu64 "-%" PRIu64 "-%" PRIu64 "-%s-%s-%s-%s",
-                       id->active ? ACTIVE_WORD : BELOW_WORD,
-                       id->base_read_only ? READ_ONLY_WORD : READ_WRITE_WORD,
-                       job_on_ready_to_string(id->on_ready), job_on_error_to_string(id->on_error),
-                       (unsigned)id->uid, id->started_usec, id->group, id->deadline_usec,
-                       on_deadline, disk, top, base);
+    return text_format(
+        ID_PREFIX "%s-%s-%s-%s-%s-%u-%" PRIu64 "-%" PRIu64 "-%" PRIu64 "-%s-%s-%s-%s",
+        id->active ? ACTIVE_WORD : BELOW_WORD,
+        id->base_read_only ? READ_ONLY_WORD : READ_WRITE_WORD, job_on_ready_to_string(id->on_ready),
+        job_on_error_to_string(id->on_error), id->drop_bitmaps ? DROP_WORD : CARRY_WORD,
+        (unsigned)id->uid, id->started_usec, id->group, id->deadline_usec, on_deadline, disk, top,
+        base);
 }
 
 CommitId *commit_id_free(CommitId *id)
@@ -91,18 +94,20 @@ CommitId *commit_id_free(CommitId *id)
 /* Takes the fields apart, and is not strict about it. */
 static int scan(const char *text, CommitId *id)
 {
-    char layer[8], mode[4], on_ready[8], on_error[8], on_deadline[24];
-    int n = sscanf(text,
-                   ID_PREFIX "%7[a-z]-%3[a-z]-%7[a-z]-%7[a-z]-%u-%" SCNu64 "-%" SCNu64 "-%" SCNu64
-                             "-%23[a-z0-9_]-%m[A-Za-z0-9_]-%m[A-Za-z0-9_]-%m[A-Za-z0-9_]",
-                   layer, mode, on_ready, on_error, &id->uid, &id->started_usec, &id->group,
-                   &id->deadline_usec, on_deadline, &id->disk, &id->top, &id->base);
-    if (n != 12 || !unescape(on_deadline) || !unescape(id->disk) || !unescape(id->top) ||
+    char layer[8], mode[4], on_ready[8], on_error[8], bitmaps[8], on_deadline[24];
+    int n =
+        sscanf(text,
+               ID_PREFIX "%7[a-z]-%3[a-z]-%7[a-z]-%7[a-z]-%7[a-z]-%u-%" SCNu64 "-%" SCNu64
+                         "-%" SCNu64 "-%23[a-z0-9_]-%m[A-Za-z0-9_]-%m[A-Za-z0-9_]-%m[A-Za-z0-9_]",
+               layer, mode, on_ready, on_error, bitmaps, &id->uid, &id->started_usec, &id->group,
+               &id->deadline_usec, on_deadline, &id->disk, &id->top, &id->base);
+    if (n != 13 || !unescape(on_deadline) || !unescape(id->disk) || !unescape(id->top) ||
         !unescape(id->base))
         return -EINVAL;
 
     id->active = strcmp(layer, ACTIVE_WORD) == 0;
     id->base_read_only = strcmp(mode, READ_ONLY_WORD) == 0;
+    id->drop_bitmaps = strcmp(bitmaps, DROP_WORD) == 0;
     int r = job_on_ready_from_string(on_ready, &id->on_ready);
     if (r < 0)
         return r;

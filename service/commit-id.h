@@ -17,6 +17,7 @@ typedef struct CommitId {
     bool base_read_only; /* before the job */
     JobOnReady on_ready;
     JobOnError on_error;
+    bool drop_bitmaps; /* the caller has agreed to lose what cannot be carried */
     uid_t uid;
     uint64_t started_usec;
     uint64_t group;         /* what the jobs of a whole-VM commit have in common, 0 for none */

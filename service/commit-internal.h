@@ -34,6 +34,9 @@ struct Commit {
     uid_t uid;
     uint64_t started_usec;
     bool base_read_only; /* before the job */
+    bool drop_bitmaps;   /* the caller has agreed to lose what cannot be carried */
+    bool recorder;       /* the base gets one for the time of the job, see bitmap.h */
+    bool carried;        /* at the barrier: bitmaps are in the base */
 
     uint64_t offset, length, speed;
     bool auto_finalize;       /* QEMU hands over by itself: an export shows the disk */
@@ -102,6 +105,22 @@ int commit_note_pivot(const Commit *c, bool merging);
 
 /* What QEMU says of somebody else's job; NULL: it is gone. May free the commit. */
 void commit_handle_foreign(Commit *c, const GraphJob *job);
+
+/* Dirty bitmaps, in commit-bitmaps.c. Whether the commit of these images is refused for the sake of
+ * bitmaps; if not, ret_recorder says whether it needs the recorder on the base (bitmap.h). */
+bool commit_refuse_bitmaps(const Disk *d, const CommitOptions *o, const ChainImage *top,
+                           const ChainImage *base, bool *ret_recorder, Refusal *r);
+/* Just before the job is started; and when it has ended, or was refused. Where there is none,
+ * nothing is done. */
+void commit_add_recorder(Commit *c);
+void commit_remove_recorder(Commit *c);
+/* Carries the bitmaps into the base and reads them back. error 0: they are there, or none was to be
+ * carried, or may be lost; else as BlockReading.error, with a text for people. c is NULL where the
+ * job has ended meanwhile. graph: block_read_nodes() after all that, NULL where it was not read. */
+typedef void (*CommitCarryFunc)(Commit *c, int error, const char *text, const Graph *graph,
+                                void *userdata);
+/* done is called exactly once, later, after a return of 0 only. */
+int commit_carry_bitmaps(Commit *c, CommitCarryFunc done, void *userdata);
 
 /* Effects, in commit-end.c. Each may free the commit. */
 void commit_record(Commit *c);

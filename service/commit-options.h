@@ -23,6 +23,7 @@ typedef struct CommitOptions {
     char *backing_file; /* what the image above top shall record, NULL for QEMU's choice */
     bool relative;      /* the image above top shall record a relative name */
     bool override;      /* the base may be below other overlays */
+    bool drop_bitmaps;  /* dirty bitmaps that cannot be carried into the base may be lost */
 } CommitOptions;
 
 /* 0 or -ENOMEM. */

@@ -299,6 +299,7 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
 {
     const Chain *chain = disk_chain(d);
     char *backing_file;
+    bool recorder;
     Range range;
 
     if (!commit_resolve(d, o, &range, ret_refusal) || refuse_filter(d, o, &range, ret_refusal))
@@ -311,7 +312,9 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
                       "the VM has %d jobs already. Wait until one has finished.", VM_JOBS_MAX);
         return;
     }
-    if (!choose_backing_file(d, o, &range, &backing_file, ret_refusal))
+    if (commit_refuse_bitmaps(d, o, &chain->images[range.top], &chain->images[range.base],
+                              &recorder, ret_refusal) ||
+        !choose_backing_file(d, o, &range, &backing_file, ret_refusal))
         return;
 
     *ret_plan = (CommitPlan){
@@ -322,6 +325,8 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
         .on_error = o->on_error,
         .speed = o->speed,
         .backing_file = backing_file,
+        .drop_bitmaps = o->drop_bitmaps,
+        .recorder = recorder,
     };
 }
 

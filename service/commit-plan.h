@@ -21,6 +21,8 @@ typedef struct CommitPlan {
     JobOnError on_error;
     uint64_t speed;     /* bytes/s, 0 for unlimited */
     char *backing_file; /* for the image above top to record, NULL for QEMU's choice */
+    bool drop_bitmaps;  /* what cannot be carried may be lost */
+    bool recorder;      /* the bitmaps to be carried need one, see bitmap.h */
     uid_t uid;          /* of the caller */
     uint64_t group;     /* CommitId.group */
 } CommitPlan;

@@ -242,6 +242,28 @@ static void send_pivot(CommitRequest *r)
         request_failed(r, k);
 }
 
+/* Where QEMU switches without asking, there is no barrier at which bitmaps could be carried. The
+ * base's record from here on what the job still writes. */
+static void on_pivot_carried(Commit *carried, int error, const char *text, const Graph *g,
+                             void *userdata)
+{
+    CommitRequest *r = userdata;
+    Commit *c = r->ref->commit;
+
+    if (!c || c->machine.phase != JOB_READY || (error && error != -EREMOTEIO)) {
+        pivot_unread(r, error);
+        return;
+    }
+    if (error) {
+        c->ending = false;
+        disk_refuse(c->disk, r->done, r->userdata, REFUSAL_NOT_SUPPORTED,
+                    "%s. Nothing was pivoted; Abort keeps the overlay and its bitmaps.", text);
+        request_free(r);
+        return;
+    }
+    send_pivot(r);
+}
+
 static void on_pivot_read(Vm *vm, int error, void *userdata)
 {
     CommitRequest *r = userdata;
@@ -262,7 +284,13 @@ static void on_pivot_read(Vm *vm, int error, void *userdata)
         return;
     }
 
-    send_pivot(r);
+    if (!c->auto_finalize) {
+        send_pivot(r);
+        return;
+    }
+    int k = commit_carry_bitmaps(c, on_pivot_carried, r);
+    if (k < 0)
+        request_failed(r, k);
 }
 
 void commit_pivot(Commit *c, DoneFunc done, void *userdata)

@@ -28,6 +28,7 @@ char *commit_make_id(const Commit *c, uint64_t usec)
         .base_read_only = c->base_read_only,
         .on_ready = c->on_ready,
         .on_error = c->on_error,
+        .drop_bitmaps = c->drop_bitmaps,
         .uid = c->uid,
         .started_usec = usec,
         .group = c->group_serial,
@@ -61,6 +62,7 @@ int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
 {
     BlockCommit command = commit_command(c);
 
+    commit_add_recorder(c);
     return block_commit(commit_qmp(c), &command, callback, userdata);
 }
 
@@ -154,8 +156,10 @@ static void on_started(Qmp *q, const QmpReply *reply, void *userdata)
     c->starting = false;
     if (reply->error) {
         commit_refuse_start(d, c, reply, &refusal);
-        if (reply->error != -ETIMEDOUT)
+        if (reply->error != -ETIMEDOUT) {
+            commit_remove_recorder(c);
             disk_set_job(d, NULL);
+        }
     }
     s->done(&refusal, s->userdata);
     refusal_done(&refusal);
@@ -252,6 +256,7 @@ int commit_adopt(Disk *d, const CommitId *id, const GraphJob *job)
         .on_ready = id->on_ready,
         .on_error = id->on_error,
         .speed = job->speed,
+        .drop_bitmaps = id->drop_bitmaps,
         .uid = id->uid,
     };
 

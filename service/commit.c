@@ -48,6 +48,8 @@ int commit_new(Disk *d, const CommitPlan *plan, Commit **ret)
         .on_error = plan->on_error,
         .backing_file = plan->backing_file ? strdup(plan->backing_file) : NULL,
         .speed = plan->speed,
+        .drop_bitmaps = plan->drop_bitmaps,
+        .recorder = plan->recorder,
         .uid = plan->uid,
         .group_serial = plan->group,
     };
@@ -273,19 +275,34 @@ static void handle_concluded(Commit *c, const GraphJob *job)
     commit_handle(c, JOB_EVENT_CONCLUDED);
 }
 
-/* A job that was started again is ready: what the caller has asked for is done. */
-static void complete_restarted(Commit *c)
+static void on_restarted_carried(Commit *c, int error, const char *text, const Graph *g,
+                                 void *userdata)
 {
+    if (!c || error == -ENOTCONN)
+        return;
+
     CommitRef *ref = commit_ref_new(c);
+    c->complete_when_ready = !ref;
     if (!ref)
         return;
 
-    int r = commit_note_pivot(c, /* merging= */ true) < 0
-                ? block_job_cancel(commit_qmp(c), c->qemu_id, on_conclude_asked, ref)
-                : block_job_complete(commit_qmp(c), c->qemu_id, on_conclude_asked, ref);
+    bool keep = error || commit_note_pivot(c, /* merging= */ true) < 0;
+    if (error) {
+        free(c->error);
+        c->error = strdup(text);
+    }
+    int r = keep ? block_job_cancel(commit_qmp(c), c->qemu_id, on_conclude_asked, ref)
+                 : block_job_complete(commit_qmp(c), c->qemu_id, on_conclude_asked, ref);
     c->complete_when_ready = r < 0;
     if (r < 0)
         commit_ref_free(ref);
+}
+
+/* A job that was started again is ready: what the caller has asked for is done. */
+static void complete_restarted(Commit *c)
+{
+    c->complete_when_ready =
+        commit_carry_bitmaps(c, on_restarted_carried, /* userdata= */ NULL) < 0;
 }
 
 static void handle_ready(Commit *c)

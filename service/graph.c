@@ -20,6 +20,9 @@ Graph *graph_free(Graph *g)
         free(v->driver);
         free(v->file);
         free(v->backing_file);
+        for (size_t k = 0; k < v->n_bitmaps; k++)
+            free(v->bitmaps[k].name);
+        free(v->bitmaps);
     }
     for (size_t i = 0; i < g->n_edges; i++)
         free(g->edges[i].name);
@@ -66,6 +69,11 @@ static void *array_add(void **array, size_t *n, size_t size)
 GraphVertex *graph_add_vertex(Graph *g)
 {
     return array_add((void **)&g->vertices, &g->n_vertices, sizeof(GraphVertex));
+}
+
+GraphBitmap *graph_add_bitmap(GraphVertex *v)
+{
+    return array_add((void **)&v->bitmaps, &v->n_bitmaps, sizeof(GraphBitmap));
 }
 
 GraphEdge *graph_add_edge(Graph *g)
@@ -164,6 +172,14 @@ GraphVertex *graph_nth_child(const Graph *g, const GraphVertex *parent, size_t n
 
     return i < g->n_edges && g->edges[i].parent == parent->id ? find_id(g, g->edges[i].child)
                                                               : NULL;
+}
+
+const GraphBitmap *graph_find_bitmap(const GraphVertex *v, const char *name)
+{
+    for (size_t i = 0; i < v->n_bitmaps; i++)
+        if (strcmp(v->bitmaps[i].name, name) == 0)
+            return &v->bitmaps[i];
+    return NULL;
 }
 
 const GraphJob *graph_find_job(const Graph *g, const char *id)

@@ -19,6 +19,8 @@
 #define GRAPH_DEVICES_MAX 1024
 #define GRAPH_EXPORTS_MAX 1024
 #define GRAPH_JOBS_MAX 256
+/* Dirty bitmaps of one node, as many as a qcow2 image can hold (QEMU's docs/interop/qcow2). */
+#define GRAPH_BITMAPS_MAX 65535
 /* Bytes of a name, id or word of QEMU's. */
 #define GRAPH_NAME_MAX 4096
 /* Bytes of a file name or an error text. json:{…} names nest: 200 images make one of 30 KB. */
@@ -31,6 +33,17 @@ typedef enum GraphVertexType {
     GRAPH_VERTEX_TYPE_MAX_,
 } GraphVertexType;
 
+/* A dirty bitmap that has a name; those of jobs have none and are left out. */
+typedef struct GraphBitmap {
+    char *name;
+    uint64_t granularity; /* bytes that a bit stands for */
+    uint64_t count;       /* bytes that are marked */
+    bool persistent;      /* stored in the image when QEMU closes it */
+    bool recording;
+    bool busy;         /* a job or an export works with it: it cannot be changed, or merged */
+    bool inconsistent; /* not stored when its image was used last: of no use but to be removed */
+} GraphBitmap;
+
 typedef struct GraphVertex {
     GraphVertexType type;
     uint64_t id; /* QEMU's number, the same only within one reading */
@@ -42,6 +55,9 @@ typedef struct GraphVertex {
     uint64_t size;      /* virtual, bytes */
     uint64_t allocated; /* bytes that it takes where it is stored, 0 where QEMU does not tell */
     bool read_only;
+    bool stores_bitmaps; /* the image's format has room for persistent bitmaps */
+    GraphBitmap *bitmaps;
+    size_t n_bitmaps;
 } GraphVertex;
 
 typedef struct GraphEdge {
@@ -91,6 +107,7 @@ DEFINE_CLEANUP(Graph, graph_free)
 
 /* Appends a zeroed element and returns it, NULL without memory. Invalidates earlier pointers. */
 GraphVertex *graph_add_vertex(Graph *g);
+GraphBitmap *graph_add_bitmap(GraphVertex *v);
 GraphEdge *graph_add_edge(Graph *g);
 GraphDevice *graph_add_device(Graph *g);
 GraphExport *graph_add_export(Graph *g);
@@ -103,6 +120,7 @@ GraphVertex *graph_find(const Graph *g, GraphVertexType type, const char *name);
 GraphVertex *graph_child(const Graph *g, const GraphVertex *parent, const char *edge);
 /* The child behind the n-th edge of the parent, whatever its name; NULL at the end. */
 GraphVertex *graph_nth_child(const Graph *g, const GraphVertex *parent, size_t n);
+const GraphBitmap *graph_find_bitmap(const GraphVertex *v, const char *name);
 const GraphJob *graph_find_job(const Graph *g, const char *id);
 /* Whether an edge leads to the node from anything but a job. */
 bool graph_has_parent(const Graph *g, const GraphVertex *node);

@@ -71,6 +71,10 @@ void group_note_end(Group *g, const char *disk, JobResult result, const char *me
 /* From commit. */
 /* Ready, or at the barrier; called again with each look at the job. */
 void group_member_ready(Commit *c);
+/* At the barrier: whether nothing is to be done there any more, because the overlays are kept, or a
+ * pivot is on record. */
+bool group_is_decided(const Commit *c);
+/* At the barrier, and prepared for it; called again with each look at the job. */
 void group_member_held(Commit *c);
 /* Its start is taken back: what QEMU says of the job, NULL for none. May free the commit. */
 void group_member_withdrawn(Commit *c, const GraphJob *job);

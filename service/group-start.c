@@ -177,6 +177,7 @@ void group_member_withdrawn(Commit *c, const GraphJob *job)
         withdraw_member(c);
         return;
     }
+    commit_remove_recorder(c);
     if (job)
         (void)block_job_dismiss(commit_qmp(c), c->qemu_id, /* callback= */ NULL, NULL);
     /* An active commit leaves its base open for writing. */
@@ -221,8 +222,10 @@ static void on_member_started(Qmp *q, const QmpReply *reply, void *userdata)
     if (reply->error && g->refusal.kind == REFUSAL_NONE)
         commit_refuse_start(c->disk, c, reply, &g->refusal);
     /* Where it may have been started yet, the next look at the jobs tells. */
-    if (reply->error && reply->error != -ETIMEDOUT)
+    if (reply->error && reply->error != -ETIMEDOUT) {
+        commit_remove_recorder(c);
         disk_set_job(c->disk, NULL);
+    }
     if (--g->open == 0 && g->refusal.kind == REFUSAL_NONE)
         announce(g);
     else if (g->open == 0 && reply->error != -ENOTCONN)

@@ -205,10 +205,29 @@ void group_doom(Group *g, const char *why)
             group_member_held(g->members[i]);
 }
 
+bool group_is_decided(const Commit *c)
+{
+    return c->group->past || c->group->doomed || c->group->intent == JOB_INTENT_ABORT;
+}
+
+/* At the barrier, with its bitmaps carried where the images leave the chain. */
+static bool is_held(const Commit *c)
+{
+    return c->machine.phase == JOB_HELD && (c->carried || group_is_decided(c));
+}
+
+static bool all_held(const Group *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (!is_held(g->members[i]))
+            return false;
+    return true;
+}
+
 static void release(Group *g, JobEvent event)
 {
     for (size_t i = 0; i < g->n; i++)
-        if (g->members[i]->machine.phase == JOB_HELD)
+        if (is_held(g->members[i]))
             commit_handle(g->members[i], event);
 }
 
@@ -249,7 +268,7 @@ static void on_exports(const BlockReading *reading, void *userdata)
     if (!g || reading->error == -ENOTCONN)
         return;
     g->asked = false;
-    if (!all_in(g, JOB_HELD) || g->doomed)
+    if (!all_held(g) || g->doomed)
         return;
     if (!exports) {
         group_doom(g, reading->text);
@@ -278,7 +297,7 @@ static void look_for_exports(Group *g)
  * them, and nothing can be lost by going on alone. */
 static bool waits_for_others(const Group *g)
 {
-    return !all_in(g, JOB_HELD) && (g->active || g->n_ends == 0);
+    return !all_held(g) && (g->active || g->n_ends == 0);
 }
 
 /* The guest waits from the first disk that is held on. */

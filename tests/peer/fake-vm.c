@@ -25,6 +25,7 @@ struct FakeVm {
     GPtrArray *disks, *exports, *jobs;
     GHashTable *writable; /* nodes */
     GHashTable *files;    /* node to the node of its file, where it is shown */
+    GHashTable *bitmaps;  /* node to its list */
     GHashTable *answers;  /* question to what follows from the state */
     char *job;            /* the one that was added last */
 };
@@ -168,10 +169,14 @@ static void answer_nodes(FakeVm *f)
         for (guint i = 0; nodes[i]; i++) {
             bool writable = i == 0 || g_hash_table_contains(f->writable, nodes[i]);
 
+            const char *bitmaps = g_hash_table_lookup(f->bitmaps, nodes[i]);
+
             g_ptr_array_add(
                 list, g_strdup_printf("{'node-name': '%s', 'drv': 'qcow2', 'ro': %s, "
-                                      "'file': '/images/%s', 'image': {'virtual-size': 1048576}}",
-                                      nodes[i], writable ? "false" : "true", nodes[i]));
+                                      "'file': '/images/%s', 'image': {'virtual-size': 1048576}, "
+                                      "'dirty-bitmaps': %s}",
+                                      nodes[i], writable ? "false" : "true", nodes[i],
+                                      bitmaps ? bitmaps : "[]"));
         }
     }
     text = list_join(list);
@@ -256,6 +261,7 @@ FakeVm *fake_vm_new(sd_event *event, const char *name)
     f->jobs = g_ptr_array_new_with_free_func(job_free);
     f->writable = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     f->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    f->bitmaps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     f->answers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     answer_disks(f);
     answer_exports(f);
@@ -285,6 +291,7 @@ void fake_vm_free(FakeVm *f)
     g_ptr_array_unref(f->jobs);
     g_hash_table_unref(f->writable);
     g_hash_table_unref(f->files);
+    g_hash_table_unref(f->bitmaps);
     g_hash_table_unref(f->answers);
     g_free(f->job);
     g_free(f);
@@ -329,6 +336,12 @@ void fake_vm_set_file(FakeVm *f, const char *node, const char *file)
 {
     g_hash_table_replace(f->files, g_strdup(node), g_strdup(file));
     answer_graph(f);
+}
+
+void fake_vm_set_bitmaps(FakeVm *f, const char *node, const char *bitmaps)
+{
+    g_hash_table_replace(f->bitmaps, g_strdup(node), g_strdup(bitmaps));
+    answer_nodes(f);
 }
 
 void fake_vm_set_export(FakeVm *f, const char *id, const char *node)

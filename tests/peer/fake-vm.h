@@ -30,6 +30,8 @@ void fake_vm_set_chain(FakeVm *f, const char *id, const char *nodes);
 void fake_vm_set_writable(FakeVm *f, const char *node);
 /* The node of an image's file, which is left out else. */
 void fake_vm_set_file(FakeVm *f, const char *node, const char *file);
+/* Dirty bitmaps of a node, QAPI type BlockDirtyInfo, as a list. */
+void fake_vm_set_bitmaps(FakeVm *f, const char *node, const char *bitmaps);
 /* An export; node NULL takes it away. */
 void fake_vm_set_export(FakeVm *f, const char *id, const char *node);
 

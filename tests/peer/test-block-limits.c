@@ -70,6 +70,25 @@ static void check_limit(const char *command, const char *format, const char *ele
     }
 }
 
+static void test_bitmaps(void)
+{
+    for (unsigned n = GRAPH_BITMAPS_MAX; n <= GRAPH_BITMAPS_MAX + 1; n++) {
+        g_autoptr(Reader) r = reader_new();
+        g_autofree char *bitmaps = many("{'name': 'b', 'recording': true, 'persistent': true, "
+                                        "'busy': false, 'granularity': 512, 'count': 0}",
+                                        n);
+        g_autofree char *nodes =
+            g_strdup_printf("[{'node-name': 'n', 'ro': false, 'file': 'f', 'drv': 'raw', "
+                            "'image': {'virtual-size': 1}, 'dirty-bitmaps': %s}]",
+                            bitmaps);
+
+        answer_graph(r, "{'id': 1, 'type': 'block-driver', 'name': 'n'}", "");
+        qmp_peer_answer(r->peer, NODES, nodes);
+        reader_read(r);
+        g_assert_cmpint(r->error, ==, n > GRAPH_BITMAPS_MAX ? -E2BIG : 0);
+    }
+}
+
 static void test_limits(void)
 {
     check_limit(GRAPH, "{'nodes': @, 'edges': []}",
@@ -235,6 +254,7 @@ int main(int argc, char **argv)
 
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/block-limits/limits", test_limits);
+    g_test_add_func("/block-limits/bitmaps", test_bitmaps);
     g_test_add_func("/block-limits/supported-depth", test_supported_depth);
     for (size_t i = 0; i < G_N_ELEMENTS(hostiles); i++) {
         const Hostile *h = &hostiles[i];

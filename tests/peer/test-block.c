@@ -14,6 +14,10 @@
 #define NODES "query-named-block-nodes"
 #define NODE(rest) "[{'node-name': 'n', " rest "}]"
 
+#define IMAGE "'ro': false, 'file': 'f', 'drv': 'raw', 'image': {'virtual-size': 1}, "
+#define BITMAP                                                                                     \
+    "'recording': true, 'persistent': false, 'busy': true, 'granularity': 512, 'count': 1024"
+
 static const char one_node[] = "{'nodes': [{'id': 1, 'type': 'block-driver', 'name': 'n'}], "
                                "'edges': []}";
 
@@ -59,6 +63,17 @@ static const Lie lies[] = {
     {NODES, NODE("'ro': false, 'file': 'f', 'drv': 1, 'image': {'virtual-size': 1}")},
     {NODES, NODE("'ro': false, 'file': 'f', 'drv': 'raw', "
                  "'image': {'virtual-size': 1, 'backing-filename': 1}")},
+    {NODES, NODE(IMAGE "'dirty-bitmaps': {}")},
+    {NODES, NODE(IMAGE "'dirty-bitmaps': [1]")},
+    {NODES, NODE(IMAGE "'dirty-bitmaps': [{'name': 1, " BITMAP "}]")},
+    {NODES, NODE(IMAGE "'dirty-bitmaps': [{'name': 'b'}]")},
+    {NODES, NODE(IMAGE "'dirty-bitmaps': [{'name': 'b', 'inconsistent': 1, " BITMAP "}]")},
+    {NODES, NODE(IMAGE "'dirty-bitmaps': [{'name': 'b', 'recording': true, 'persistent': true, "
+                       "'busy': false, 'granularity': -1, 'count': 0}]")},
+    {NODES, NODE("'ro': false, 'file': 'f', 'drv': 'qcow2', "
+                 "'image': {'virtual-size': 1, 'format-specific': 1}")},
+    {NODES, NODE("'ro': false, 'file': 'f', 'drv': 'qcow2', 'image': {'virtual-size': 1, "
+                 "'format-specific': {'type': 'qcow2', 'data': {}}}")},
     {"query-block", "{}"},
     {"query-block", "[{}]"},
     {"query-block", "[{'device': null}]"},
@@ -133,6 +148,59 @@ static void test_truth(void)
     g_assert_cmpuint(r->graph->jobs[0].speed, ==, 5);
     g_assert_true(r->graph->jobs[0].paused);
     g_assert_true(r->graph->jobs[0].auto_finalize);
+}
+
+static void test_bitmaps(void)
+{
+    g_autoptr(Reader) r = reader_new();
+    const GraphVertex *n;
+
+    tell_truth(r);
+    qmp_peer_answer(r->peer, NODES,
+                    NODE(IMAGE "'dirty-bitmaps': [{" BITMAP "}, {'name': 'a', " BITMAP "}, "
+                               "{'name': 'b', 'recording': false, 'persistent': true, "
+                               "'busy': false, 'granularity': 65536, 'count': 0, "
+                               "'inconsistent': true}]"));
+    reader_read(r);
+    g_assert_cmpint(r->error, ==, 0);
+
+    n = graph_find(r->graph, GRAPH_NODE, "n");
+    g_assert_cmpuint(n->n_bitmaps, ==, 2); /* without that of a job */
+    g_assert_null(graph_find_bitmap(n, "c"));
+    const GraphBitmap *a = graph_find_bitmap(n, "a"), *b = graph_find_bitmap(n, "b");
+    g_assert_true(a->recording && !a->persistent && a->busy && !a->inconsistent);
+    g_assert_cmpuint(a->granularity, ==, 512);
+    g_assert_cmpuint(a->count, ==, 1024);
+    g_assert_true(!b->recording && b->persistent && !b->busy && b->inconsistent);
+}
+
+static void test_formats(void)
+{
+    static const struct {
+        const char *driver, *data;
+        bool stores;
+    } formats[] = {
+        {"qcow2", ", 'format-specific': {'type': 'qcow2', 'data': {'compat': '1.1'}}", true},
+        {"qcow2", ", 'format-specific': {'type': 'qcow2', 'data': {'compat': '0.10'}}", false},
+        {"qcow2", "", true},
+        {"raw", "", false},
+        {"vmdk", ", 'format-specific': {'type': 'vmdk', 'data': {}}", false},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(formats); i++) {
+        g_autoptr(Reader) r = reader_new();
+        g_autofree char *nodes =
+            g_strdup_printf("[{'node-name': 'n', 'ro': true, 'file': 'f', 'drv': '%s', "
+                            "'image': {'virtual-size': 1%s}}]",
+                            formats[i].driver, formats[i].data);
+
+        tell_truth(r);
+        qmp_peer_answer(r->peer, NODES, nodes);
+        reader_read(r);
+        g_assert_cmpint(r->error, ==, 0);
+        g_assert_cmpint(graph_find(r->graph, GRAPH_NODE, "n")->stores_bitmaps, ==,
+                        formats[i].stores);
+    }
 }
 
 static void test_lies(void)
@@ -231,6 +299,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/block/truth", test_truth);
+    g_test_add_func("/block/bitmaps", test_bitmaps);
+    g_test_add_func("/block/formats-that-store-bitmaps", test_formats);
     g_test_add_func("/block/lies-are-refused", test_lies);
     g_test_add_func("/block/refusal", test_refusal);
     g_test_add_func("/block/first-failure-is-told", test_first_failure);

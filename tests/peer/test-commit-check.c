@@ -69,12 +69,16 @@ static char *text_of(const QmpPeerCommand *c)
                                c->args, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
-/* What QEMU gets next is that command; answers it after the job has got that far. */
-static void play_command(Play *p, const char *name, const char *status, GPtrArray *seen)
+/* What QEMU gets next is that command; answers it after job and chain (NULL: as before) have got
+ * that far. */
+static void play_command(Play *p, const char *name, const char *status, const char *nodes,
+                         GPtrArray *seen)
 {
     QmpPeerCommand *c = qmp_peer_expect(p->peer, name);
 
     g_ptr_array_add(seen, text_of(c));
+    if (nodes)
+        fake_vm_set_disk(p->vm, "vda", nodes);
     if (strcmp(name, "block-commit") == 0)
         fake_vm_add_job(p->vm, c, status);
     else if (status)
@@ -91,19 +95,16 @@ static char **run(Play *p, const CommitOptions *o, bool exported, const char *no
 
     p->request = domain_request(p->domain);
     disk_commit(p->disk, o, UID, domain_done, p->request);
-    play_command(p, "block-commit", o->active ? "ready" : "pending", seen);
+    play_command(p, "block-commit", o->active ? "ready" : "pending", NULL, seen);
     domain_check_answer(p->domain, p->request, REFUSAL_NONE);
     if (o->active && o->on_ready == JOB_ON_READY_WAIT)
         p->request = domain_pivot(p->domain, p->disk);
-    if (exported)
-        fake_vm_set_disk(p->vm, "vda", nodes_after);
     if (o->active)
         play_command(p, keeps ? "block-job-cancel" : "job-complete",
-                     exported ? "concluded" : "pending", seen);
-    fake_vm_set_disk(p->vm, "vda", nodes_after);
+                     exported ? "concluded" : "pending", exported ? nodes_after : NULL, seen);
     if (!exported)
-        play_command(p, "job-finalize", "concluded", seen);
-    play_command(p, "job-dismiss", NULL, seen);
+        play_command(p, "job-finalize", "concluded", nodes_after, seen);
+    play_command(p, "job-dismiss", NULL, NULL, seen);
     g_ptr_array_add(seen, NULL);
     return (char **)g_ptr_array_free(seen, FALSE);
 }

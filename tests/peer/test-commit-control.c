@@ -214,7 +214,7 @@ static Play *take_up(const char *on_ready, const char *status)
 {
     Play *p = play_new(PLAY_CHAIN);
     g_autofree char *id = g_strdup_printf(
-        "vmdisk-commit-active-ro-%s-report-1000-7-0-0-keep_2dwaiting-vda-top-base", on_ready);
+        "vmdisk-commit-active-ro-%s-report-carry-1000-7-0-0-keep_2dwaiting-vda-top-base", on_ready);
 
     fake_vm_set_job(p->vm, id, status, false);
     qmp_peer_event(p->peer, "DEVICE_TRAY_MOVED", NULL);

@@ -217,6 +217,33 @@ static void test_barrier(void)
     g_assert_cmpuint(qmp_peer_count(p->peer, "job-finalize"), ==, 0);
 }
 
+/* Whether the bitmaps are in the base cannot be known: the guest stays on the overlay. */
+static void test_bitmaps(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c, *transaction;
+
+    fake_vm_set_bitmaps(p->vm, "top",
+                        "[{'name': 'n', 'persistent': true, 'recording': true, 'busy': false, "
+                        "'granularity': 65536, 'count': 0}]");
+    play_start_ready(p);
+    c = play_ask_pivot(p);
+    qmp_peer_reply(p->peer, c, "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    lapse_begin();
+    fake_vm_move(p->vm, "pending");
+    transaction = qmp_peer_expect(p->peer, "transaction");
+    lapse_end();
+    c = qmp_peer_expect(p->peer, "job-cancel");
+    qmp_peer_reply(p->peer, transaction, "{}");
+    fake_vm_set_error(p->vm, "Operation canceled");
+    fake_vm_move(p->vm, "concluded");
+    qmp_peer_reply(p->peer, c, "{}");
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda failed"), ==, 1);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "job-finalize"), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -230,5 +257,6 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-silence/finalize-is-repeated", test_finalize);
     g_test_add_func("/commit-silence/settling-is-repeated", test_settling);
     g_test_add_func("/commit-silence/barrier", test_barrier);
+    g_test_add_func("/commit-silence/bitmaps", test_bitmaps);
     return g_test_run();
 }

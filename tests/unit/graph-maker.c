@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define NODE_SIZE (1024 * 1024)
+#define BITMAP_GRANULARITY 65536
 /* Two primes: numbers that never meet and go up and down. */
 #define ID_STEP 7919
 #define ID_RANGE 65537
@@ -34,6 +35,28 @@ static void add_node(Graph *g, char **words, guint n)
     v->file = g_strdup_printf("/%s", words[1]);
     v->size = NODE_SIZE;
     v->read_only = n > 3;
+    v->stores_bitmaps = strcmp(words[2], "qcow2") == 0;
+}
+
+static void add_bitmap(Graph *g, char **words)
+{
+    GraphBitmap *b = graph_add_bitmap(graph_find(g, GRAPH_NODE, words[1]));
+    const char *const *flags = (const char *const *)words + 3;
+
+    *b = (GraphBitmap){
+        .name = word(words[2]),
+        .granularity = BITMAP_GRANULARITY,
+        .persistent = g_strv_contains(flags, "stored"),
+        .recording = g_strv_contains(flags, "recording"),
+        .busy = g_strv_contains(flags, "busy"),
+        .inconsistent = g_strv_contains(flags, "inconsistent"),
+    };
+    for (; *flags && !g_ascii_isdigit(**flags); flags++)
+        ;
+    if (*flags) {
+        b->granularity = g_ascii_strtoull(flags[0], NULL, 10);
+        b->count = g_ascii_strtoull(flags[1], NULL, 10);
+    }
 }
 
 static uint64_t id_of(const Graph *g, const char *name)
@@ -77,6 +100,8 @@ static void add_line(Graph *g, const char *line)
 
     if (strcmp(words[0], "node") == 0 && n >= 3)
         add_node(g, words, n);
+    else if (strcmp(words[0], "bitmap") == 0 && n >= 3)
+        add_bitmap(g, words);
     else if (strcmp(words[0], "backend") == 0 && n == 2)
         (void)add_vertex(g, GRAPH_BACKEND, words[1]);
     else if (strcmp(words[0], "job") == 0 && n == 2)

@@ -4,13 +4,15 @@
  * word:
  *
  *     node NAME DRIVER [ro]      DRIVER "?": query-named-block-nodes did not know the node
+ *     bitmap NODE NAME [stored] [recording] [busy] [inconsistent] [GRANULARITY COUNT]
  *     backend NAME
  *     job NAME
  *     edge PARENT NAME CHILD
  *     device DRIVE QDEV NODE
  *     export ID NODE
  *
- * The file of a node is "/NAME", its size 1 MiB. Numbers of vertices are in no order.
+ * The file of a node is "/NAME", its size 1 MiB; a bitmap has no marks and a granularity of 64 KiB.
+ * Numbers of vertices are in no order.
  */
 #pragma once
 

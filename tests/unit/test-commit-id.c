@@ -15,7 +15,7 @@ static void test_parse(void)
     g_autoptr(CommitId) id = NULL;
 
     g_assert_cmpint(
-        commit_id_parse("vmdisk-commit-active-ro-pivot-stop-1000-1700000000123456-77-99-"
+        commit_id_parse("vmdisk-commit-active-ro-pivot-stop-drop-1000-1700000000123456-77-99-"
                         "slow_2dguest-disk_2d1_2e2-_23block123-libvirt_5f",
                         &id),
         ==, 0);
@@ -23,6 +23,7 @@ static void test_parse(void)
     g_assert_true(id->base_read_only);
     g_assert_cmpint(id->on_ready, ==, JOB_ON_READY_PIVOT);
     g_assert_cmpint(id->on_error, ==, JOB_ON_ERROR_STOP);
+    g_assert_true(id->drop_bitmaps);
     g_assert_cmpuint(id->uid, ==, 1000);
     g_assert_cmpuint(id->group, ==, 77);
     g_assert_cmpuint(id->deadline_usec, ==, 99);
@@ -38,10 +39,12 @@ static void test_other_words(void)
     g_autoptr(CommitId) id = NULL;
 
     g_assert_cmpint(
-        commit_id_parse("vmdisk-commit-below-rw-wait-report-0-1-0-0-keep_2dwaiting-a-b-c", &id), ==,
-        0);
+        commit_id_parse("vmdisk-commit-below-rw-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c",
+                        &id),
+        ==, 0);
     g_assert_false(id->active);
     g_assert_false(id->base_read_only);
+    g_assert_false(id->drop_bitmaps);
     g_assert_cmpint(id->on_ready, ==, JOB_ON_READY_WAIT);
     g_assert_cmpuint(id->uid, ==, 0);
 }
@@ -50,7 +53,7 @@ static void test_greatest_numbers(void)
 {
     g_autoptr(CommitId) id = NULL;
 
-    g_assert_cmpint(commit_id_parse("vmdisk-commit-active-ro-keep-report-4294967295-"
+    g_assert_cmpint(commit_id_parse("vmdisk-commit-active-ro-keep-report-carry-4294967295-"
                                     "18446744073709551615-0-0-keep_2dwaiting-a-b-c",
                                     &id),
                     ==, 0);
@@ -68,44 +71,46 @@ static void test_strangers(void)
         "vmdisk-commit-",
         "vmdisk-commit-active",
         "Vmdisk-commit-active-ro-wait-0-1-a-b-c",
-        "vmdisk-commit--ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a--c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c-d",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c ",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c.d",
+        "vmdisk-commit--ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a--c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c-d",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c ",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c.d",
         /* words */
-        "vmdisk-commit-passive-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-actives-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-wo-wait-report-0-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-r-wait-report-0-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-never-report-0-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-ignore-0-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting_2dlong_2dlong-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-a-b-c",
+        "vmdisk-commit-passive-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-actives-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-wo-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-r-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-never-report-carry-0-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-ignore-carry-0-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting_2dlong_2dlong-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-lose-0-1-0-0-keep_2dwaiting-a-b-c",
         /* numbers */
-        "vmdisk-commit-active-ro-wait-report--1-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-+1-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-report- 1-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-01-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-4294967296-1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-0--1-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-18446744073709551616-0-0-keep_2dwaiting-a-b-c",
-        "vmdisk-commit-active-ro-wait-report-0x1-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry--1-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-+1-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry- 1-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-01-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-4294967296-1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0--1-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-18446744073709551616-0-0-keep_2dwaiting-a-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0x1-1-0-0-keep_2dwaiting-a-b-c",
         /* escapes */
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c_",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c_4",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a_4-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a_4z-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a_zz-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a_00-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a_0x-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a_2D-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a_61-b-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b_20-c",
-        "vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-a-b-c_c3_a9",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c_",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c_4",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a_4-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a_4z-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a_zz-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a_00-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a_0x-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a_2D-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a_61-b-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b_20-c",
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-a-b-c_c3_a9",
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(strangers); i++) {
@@ -120,8 +125,8 @@ static void test_strangers(void)
 static void test_long(void)
 {
     g_autofree char *name = g_strnfill(100000, 'x');
-    g_autofree char *text =
-        g_strdup_printf("vmdisk-commit-active-ro-wait-report-0-1-0-0-keep_2dwaiting-%s-b-c", name);
+    g_autofree char *text = g_strdup_printf(
+        "vmdisk-commit-active-ro-wait-report-carry-0-1-0-0-keep_2dwaiting-%s-b-c", name);
     g_autoptr(CommitId) id = NULL;
 
     g_assert_cmpint(commit_id_parse(text, &id), ==, 0);
