@@ -192,7 +192,7 @@ static void test_deadline(void)
     g_autoptr(Scene) s = scene_new(&(SceneOptions){.slow_base = true});
     const unsigned from = recorder_mark(s->recorder);
 
-    g_assert_cmpint(run_client(s, "commit --active --pivot --wait --timeout=0 web1/vda"), ==, 6);
+    g_assert_cmpint(run_client(s, "commit --active --wait --timeout=0 web1/vda"), ==, 6);
     property_check_string(s->recorder, s->disk, DISK_INTERFACE, "JobState", "running");
     g_assert_cmpuint(qemu_count_jobs(s->vm), ==, 1);
     scene_release(s);
