@@ -15,10 +15,11 @@
 #include <unistd.h>
 
 #include "cell.h"
+#include "wait.h"
 
 #define CHILDREN_MAX 4
-/* A cell that takes longer hangs. */
-#define CELL_SECONDS 60
+/* A cell that takes longer hangs. Longer than its own waits, which say what did not come. */
+#define CELL_SECONDS (3 * WAIT_SECONDS)
 
 static gboolean full, redial;
 static char *only_flow, *only_point;
@@ -123,9 +124,10 @@ static void reap(Matrix *m, Action action, Child *children)
         if (!allowed) {
             m->failed = true;
             g_file_get_contents(child->log, &text, NULL, NULL);
-            g_test_message("%s %s #%u, %s: %s\n%s", child->after ? "after" : "before",
-                           child->point->name, child->point->nth, action_names[action],
-                           outcome_names[outcome], text ? text : "");
+            /* meson shows it at once, a message of the test only in its log. */
+            g_printerr("%s %s #%u, %s: %s\n%s", child->after ? "after" : "before",
+                       child->point->name, child->point->nth, action_names[action],
+                       outcome_names[outcome], text ? text : "");
         }
         g_unlink(child->log);
         g_free(child->log);
