@@ -81,9 +81,10 @@ static void check_no_bitmap(Scene *s, const char *node_or_file, const char *name
         g_error("%s has the bitmap %s", node_or_file, json_object_to_json_string(bitmap));
 }
 
-/* What a service leaves behind for whoever comes later: nothing. */
+/* Nothing is left of what the job needed. It goes when the job is dismissed. */
 static void check_no_recorder(Scene *s)
 {
+    qemu_wait_no_jobs(s->vm);
     for (unsigned i = 0; i < s->depth; i++)
         check_no_bitmap(s, s->chain[i], "vmdisk-recorder");
 }
