@@ -184,6 +184,8 @@ static void on_settled(Vm *vm, int error, void *userdata)
         return;
     }
     c->result = job_judge(&c->machine, c->active, c->error, c->gone, read_back(c));
+    if (c->result == JOB_RESULT_LOST && !c->error)
+        c->error = strdup("The disk and its job went away, and nobody can tell how the job ended");
     commit_make_durable(c);
 }
 
@@ -281,8 +283,8 @@ void commit_finish(Commit *c, JobResult result)
     o->job_finished(c, userdata);
     group_member_ended(c, result, message);
 
-    if (result == JOB_RESULT_LOST)
-        return;
+    if (!vm_qmp(vm))
+        return; /* the VM went away */
 
     commit_remove_recorder(c);
     /* Announced first: a job that QEMU still lists is found again by a successor of ours. */

@@ -367,9 +367,6 @@ void commit_conclude(Commit *c, JobIntent intent, bool deferred, DoneFunc done, 
 
 void commit_apply(Commit *c, JobIntent intent)
 {
-    /* It was faster than the answers to the others. */
-    if (c->machine.phase == JOB_HELD)
-        c->machine.intent = intent;
     apply(c, intent == JOB_INTENT_PIVOT ? REQUEST_PIVOT : REQUEST_ABORT, /* speed= */ 0);
 }
 

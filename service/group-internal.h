@@ -29,14 +29,13 @@ struct Group {
     GroupEnd ends[VM_JOBS_MAX];
     size_t n_ends;
 
-    JobState announced; /* to observers */
-    bool ready;         /* JobsReady has been announced */
-    bool doomed;        /* one cannot get there: nobody is pivoted */
-    char *why;          /* it is, for people; NULL where a caller wanted it so */
-    bool cut_short;     /* doomed, and a caller does not want to wait for what still copies */
-    bool past;          /* the pivot is on record: nobody goes back */
-    bool asked;         /* what the barrier waits for is on its way */
-    bool adopted;       /* of an earlier process, and not looked through yet */
+    JobState announced;        /* to observers */
+    bool ready;                /* JobsReady has been announced */
+    bool doomed;               /* one cannot get there: nobody is pivoted */
+    char *why;                 /* it is, for people; NULL where a caller wanted it so */
+    bool past;                 /* the pivot is on record: nobody goes back */
+    bool asked;                /* what the barrier waits for is on its way */
+    bool adopted;              /* of an earlier process, and not looked through yet */
     sd_event_source *patience; /* from the first disk that is held on */
 
     /* The request under way: its answers still to come, and what the caller is told. */

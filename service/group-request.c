@@ -48,9 +48,6 @@ static const Commit *find_unready(const Group *g)
 
 static bool may_conclude(const Group *g, const Commit *c)
 {
-    /* Whatever they have been told, and perhaps never came to. */
-    if (g->cut_short && c->machine.phase <= JOB_ENDING)
-        return true;
     if (c->ending)
         return false;
     /* Of a group that is doomed, what still copies may become ready yet, and is kept then. */
@@ -146,7 +143,7 @@ static void on_member_answer(const Refusal *refusal, void *userdata)
 }
 
 /* Answers come after the last command: until then the group must not be taken for answered. */
-static void send_all(Group *g, JobIntent intent)
+static void send_all(Group *g, JobIntent intent, bool cut_short)
 {
     Commit *members[VM_JOBS_MAX];
     size_t n = g->n;
@@ -155,7 +152,8 @@ static void send_all(Group *g, JobIntent intent)
     g->intent = intent;
     g->open = 1;
     for (size_t i = 0; i < n; i++)
-        if (may_conclude(g, members[i])) {
+        /* Cut short is whatever they have been told, and perhaps never come to. */
+        if (may_conclude(g, members[i]) || (cut_short && members[i]->machine.phase <= JOB_ENDING)) {
             g->open++;
             commit_conclude(members[i], intent, /* deferred= */ true, on_member_answer, g);
         }
@@ -219,7 +217,7 @@ static void on_pivot_read(Vm *vm, int error, void *userdata)
     if (g->refusal.kind == REFUSAL_NONE)
         note_wish(g);
     if (g->refusal.kind == REFUSAL_NONE) {
-        send_all(g, JOB_INTENT_PIVOT);
+        send_all(g, JOB_INTENT_PIVOT, /* cut_short= */ false);
         return;
     }
     group_answer(g);
@@ -288,6 +286,5 @@ void group_abort(Vm *vm, DoneFunc done, void *userdata)
 
     g->done = done;
     g->userdata = userdata;
-    g->cut_short = g->phase == GROUP_ENDING;
-    send_all(g, JOB_INTENT_ABORT);
+    send_all(g, JOB_INTENT_ABORT, /* cut_short= */ g->phase == GROUP_ENDING);
 }

@@ -333,7 +333,7 @@ void group_member_held(Commit *c)
         commit_handle(c, JOB_EVENT_BARRIER_DONE);
     else if (g->doomed)
         commit_handle(c, JOB_EVENT_BARRIER_REFUSED); /* ends it with the copy kept, whatever for */
-    else if (waits_for_others(g) || g->open > 0)
+    else if (waits_for_others(g))
         be_patient(g);
     else if (!g->active)
         release(g, JOB_EVENT_BARRIER_DONE);

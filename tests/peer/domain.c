@@ -160,6 +160,15 @@ Domain *domain_new(void)
     return d;
 }
 
+void domain_restart(Domain *d)
+{
+    d->manager = manager_free(d->manager);
+    d->ledger = ledger_free(d->ledger);
+    g_ptr_array_set_size(d->news, 0);
+    g_assert_cmpint(ledger_new(d->directory, &d->ledger), >=, 0);
+    g_assert_cmpint(manager_new(d->event, d->ledger, &observer, d, &d->manager), >=, 0);
+}
+
 void domain_free(Domain *d)
 {
     manager_free(d->manager);

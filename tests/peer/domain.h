@@ -40,6 +40,10 @@ Domain *domain_new(void);
 void domain_free(Domain *d);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Domain, domain_free)
 
+/* A new process of the service, which knows what is on record; without VMs yet, and without news.
+ */
+void domain_restart(Domain *d);
+
 /* The VM dials in and greets. Returns when it is published. */
 Vm *domain_add_vm(Domain *d, FakeVm *f);
 /* The VM's monitor is brought by root, and greets. Returns when it is published. */

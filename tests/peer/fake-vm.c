@@ -27,7 +27,8 @@ struct FakeVm {
     GHashTable *files;    /* node to the node of its file, where it is shown */
     GHashTable *bitmaps;  /* node to its list */
     GHashTable *answers;  /* question to what follows from the state */
-    char *job;            /* the one that was added last */
+    char *job;            /* the one that was added or chosen last */
+    char *name;
 };
 
 static void disk_free(gpointer data)
@@ -251,18 +252,10 @@ static void answer_jobs(FakeVm *f)
     answer_graph(f);
 }
 
-FakeVm *fake_vm_new(sd_event *event, const char *name)
+/* A monitor that answers from the state of now. */
+static void open_monitor(FakeVm *f, sd_event *event)
 {
-    FakeVm *f = g_new0(FakeVm, 1);
-
     f->peer = qmp_peer_new(event);
-    f->disks = g_ptr_array_new_with_free_func(disk_free);
-    f->exports = g_ptr_array_new_with_free_func(export_free);
-    f->jobs = g_ptr_array_new_with_free_func(job_free);
-    f->writable = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    f->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    f->bitmaps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    f->answers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     answer_disks(f);
     answer_exports(f);
     answer_jobs(f);
@@ -271,16 +264,37 @@ FakeVm *fake_vm_new(sd_event *event, const char *name)
     qmp_peer_refuse(f->peer, "blockdev-reopen", "GenericError",
                     "Cannot change the option 'driver'");
     qmp_peer_answer(f->peer, "human-monitor-command", "''");
-    if (name) {
-        g_autofree char *value = g_strdup_printf("{'name': '%s'}", name);
+    if (f->name) {
+        g_autofree char *value = g_strdup_printf("{'name': '%s'}", f->name);
 
         qmp_peer_answer(f->peer, "query-name", value);
         qmp_peer_answer(f->peer, "query-status", "{'status': 'running', 'running': true}");
-        return f;
+        return;
     }
     qmp_peer_refuse(f->peer, "query-name", "CommandNotFound", "no such command");
     qmp_peer_refuse(f->peer, "query-status", "CommandNotFound", "no such command");
+}
+
+FakeVm *fake_vm_new(sd_event *event, const char *name)
+{
+    FakeVm *f = g_new0(FakeVm, 1);
+
+    f->name = g_strdup(name);
+    f->disks = g_ptr_array_new_with_free_func(disk_free);
+    f->exports = g_ptr_array_new_with_free_func(export_free);
+    f->jobs = g_ptr_array_new_with_free_func(job_free);
+    f->writable = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    f->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    f->bitmaps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    f->answers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    open_monitor(f, event);
     return f;
+}
+
+void fake_vm_reconnect(FakeVm *f, sd_event *event)
+{
+    qmp_peer_free(f->peer);
+    open_monitor(f, event);
 }
 
 void fake_vm_free(FakeVm *f)
@@ -294,6 +308,7 @@ void fake_vm_free(FakeVm *f)
     g_hash_table_unref(f->bitmaps);
     g_hash_table_unref(f->answers);
     g_free(f->job);
+    g_free(f->name);
     g_free(f);
 }
 
@@ -377,6 +392,13 @@ void fake_vm_add_job(FakeVm *f, const QmpPeerCommand *block_commit, const char *
     g_assert_true(json_object_object_get_ex(block_commit->args, "job-id", &id));
     g_assert_true(json_object_object_get_ex(block_commit->args, "auto-finalize", &auto_finalize));
     fake_vm_set_job(f, json_object_get_string(id), status, json_object_get_boolean(auto_finalize));
+}
+
+void fake_vm_choose_job(FakeVm *f, const char *id)
+{
+    g_assert_cmpuint(find(f->jobs, id), <, f->jobs->len);
+    g_free(f->job);
+    f->job = g_strdup(id);
 }
 
 static FakeJob *last_job(const FakeVm *f)

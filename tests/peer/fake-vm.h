@@ -18,6 +18,8 @@ FakeVm *fake_vm_new(sd_event *event, const char *name);
 void fake_vm_free(FakeVm *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FakeVm, fake_vm_free)
 
+/* The same VM with a new monitor, which a new process of ours is to take; the old one is gone. */
+void fake_vm_reconnect(FakeVm *f, sd_event *event);
 QmpPeer *fake_vm_peer(const FakeVm *f);
 /* Answers a question that was let wait, from the state of now; from here on it waits no more. */
 void fake_vm_answer(FakeVm *f, const QmpPeerCommand *question);
@@ -43,6 +45,8 @@ void fake_vm_set_job(FakeVm *f, const char *id, const char *status, bool auto_fi
 void fake_vm_set_job_node(FakeVm *f, const char *node);
 /* Whether that job is paused, which its state follows as soon as it comes to rest. */
 void fake_vm_set_paused(FakeVm *f, bool paused);
+/* What follows is of this job, as if it had been added last. */
+void fake_vm_choose_job(FakeVm *f, const char *id);
 /* The job that was added last, without an event: its state, NULL for none any more. */
 void fake_vm_set_status(FakeVm *f, const char *status);
 void fake_vm_set_error(FakeVm *f, const char *error);

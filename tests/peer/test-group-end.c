@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The end of a group: Pivot and Abort, the barrier, and everything that keeps one disk from getting
+ * there. Whatever happens, all are pivoted or none is.
+ */
+#include <glib.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "event-wait.h"
+#include "troupe.h"
+
+#define GENERIC "GenericError"
+
+static unsigned count(const Troupe *t, const char *command)
+{
+    return qmp_peer_count(t->peer, command);
+}
+
+/* All stand at the barrier. */
+static void hold_all(Troupe *t)
+{
+    for (unsigned i = 0; i < t->n; i++)
+        troupe_move(t, i, "pending");
+}
+
+static void check_all_kept(Troupe *t)
+{
+    troupe_check_ends(t, t->n == 2 ? "vda=kept vdb=kept" : "vda=kept vdb=kept vdc=kept");
+    troupe_check_record(t, false);
+    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
+}
+
+static void test_pivot(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_pivot(t);
+    troupe_move(t, 0, "pending");
+    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
+    troupe_check_record(t, false);
+    domain_check_quiet(t->domain);
+    troupe_move(t, 1, "pending");
+    troupe_check_record(t, true);
+    troupe_complete_all(t);
+    domain_check_news(t->domain, "disk-changed vda, job-finished vda completed, disk-changed vdb, "
+                                 "job-finished vdb completed, jobs-changed web1 none, "
+                                 "jobs-finished web1 vda=completed vdb=completed");
+}
+
+/* A successor of ours finds the last job until the end of all is announced. */
+static void test_announced_before_dismissed(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_pivot(t);
+    hold_all(t);
+    troupe_expect(t, "job-finalize");
+    troupe_conclude(t, 0, NULL, 1);
+    g_assert_cmpuint(domain_count(t->domain, "jobs-finished"), ==, 0);
+    fake_vm_set_disk(t->vm, "vdb", "base1");
+    troupe_move(t, 1, "concluded");
+    (void)qmp_peer_expect(t->peer, "job-dismiss");
+    g_assert_cmpuint(domain_count(t->domain, "jobs-finished"), ==, 1);
+}
+
+/* Kept is one instant of all, too. */
+static void test_abort_waits_for_all(void)
+{
+    g_autoptr(Troupe) t = troupe_new(3);
+
+    troupe_start_ready(t);
+    troupe_abort(t);
+    troupe_move(t, 2, "pending");
+    troupe_move(t, 0, "pending");
+    g_assert_cmpuint(count(t, "job-cancel"), ==, 0);
+    troupe_move(t, 1, "pending");
+    troupe_keep_all(t);
+    check_all_kept(t);
+}
+
+static void test_abort_mixed(void)
+{
+    g_autoptr(Troupe) t = troupe_new(3);
+
+    troupe_start(t, &(CommitOptions){.active = true});
+    troupe_move(t, 0, "ready");
+    troupe_move(t, 2, "ready");
+    troupe_call_abort(t);
+    troupe_expect(t, "block-job-cancel");
+    troupe_accept_all(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NONE);
+    troupe_move(t, 0, "pending");
+    troupe_conclude(t, 1, "Operation canceled", 3);
+    /* One is gone; those that are ready are still kept at one instant. */
+    g_assert_cmpuint(count(t, "job-cancel"), ==, 0);
+    troupe_move(t, 2, "pending");
+    troupe_expect_one(t, 0, "job-cancel");
+    troupe_expect_one(t, 2, "job-cancel");
+    troupe_conclude(t, 0, "Operation canceled", 3);
+    troupe_conclude(t, 2, "Operation canceled", 3);
+    troupe_check_ends(t, "vdb=cancelled vda=kept vdc=kept");
+}
+
+/* QEMU refuses to complete the one job, and has accepted the others. */
+static void test_complete_is_refused(gconstpointer which)
+{
+    g_autoptr(Troupe) t = troupe_new(3);
+    const unsigned refused = GPOINTER_TO_UINT(which);
+
+    troupe_start_ready(t);
+    troupe_call_pivot(t);
+    troupe_expect(t, "job-complete");
+    for (unsigned i = 0; i < t->n; i++)
+        if (i == refused)
+            qmp_peer_reply_error(t->peer, t->command[i], GENERIC, "cannot be completed");
+        else
+            troupe_accept(t, i);
+    domain_check_answer(t->domain, t->request, REFUSAL_QMP);
+    troupe_expect_one(t, refused, "block-job-cancel");
+    troupe_accept(t, refused);
+    for (unsigned i = 0; i < t->n; i++) {
+        troupe_move(t, i, "pending");
+        troupe_keep(t, i);
+    }
+    check_all_kept(t);
+}
+
+static void test_complete_is_refused_to_all(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_call_pivot(t);
+    troupe_expect(t, "job-complete");
+    for (unsigned i = 0; i < t->n; i++)
+        qmp_peer_reply_error(t->peer, t->command[i], GENERIC, "cannot be completed");
+    domain_check_answer(t->domain, t->request, REFUSAL_QMP);
+    domain_check_quiet(t->domain);
+    /* It is as it was: both ends are open. */
+    g_assert_cmpint(group_state(disk_vm(t->disk[0])), ==, JOB_STATE_READY);
+    troupe_pivot(t);
+    hold_all(t);
+    troupe_complete_all(t);
+    troupe_check_ends(t, "vda=completed vdb=completed");
+}
+
+static void test_complete_finds_queue_full(gconstpointer left)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_crowd(t, GPOINTER_TO_UINT(left));
+    troupe_call_pivot(t);
+    troupe_drain(t);
+    if (GPOINTER_TO_UINT(left) == 0) {
+        domain_check_answer(t->domain, t->request, REFUSAL_LIMIT_EXCEEDED);
+        domain_check_quiet(t->domain);
+        troupe_abort(t);
+        hold_all(t);
+    } else {
+        troupe_expect_one(t, 0, "job-complete");
+        troupe_accept(t, 0);
+        domain_check_answer(t->domain, t->request, REFUSAL_LIMIT_EXCEEDED);
+        troupe_expect_one(t, 1, "block-job-cancel");
+        troupe_accept(t, 1);
+        hold_all(t);
+    }
+    troupe_keep_all(t);
+    check_all_kept(t);
+}
+
+/* The other one is asked again. */
+static void test_cancel_is_refused(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_call_abort(t);
+    troupe_expect(t, "block-job-cancel");
+    troupe_accept(t, 0);
+    qmp_peer_reply_error(t->peer, t->command[1], GENERIC, "not now");
+    domain_check_answer(t->domain, t->request, REFUSAL_QMP);
+    troupe_expect_one(t, 1, "block-job-cancel");
+    troupe_accept(t, 1);
+    hold_all(t);
+    troupe_keep_all(t);
+    check_all_kept(t);
+}
+
+static void test_cancel_is_refused_to_all(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_call_abort(t);
+    troupe_expect(t, "block-job-cancel");
+    for (unsigned i = 0; i < t->n; i++)
+        qmp_peer_reply_error(t->peer, t->command[i], GENERIC, "not now");
+    domain_check_answer(t->domain, t->request, REFUSAL_QMP);
+    domain_check_quiet(t->domain);
+    troupe_abort(t);
+    hold_all(t);
+    troupe_keep_all(t);
+    check_all_kept(t);
+}
+
+/* The one is at the barrier before QEMU has answered for the other: it waits there. */
+static void test_held_before_all_are_answered(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_call_pivot(t);
+    troupe_expect(t, "job-complete");
+    troupe_accept(t, 0);
+    troupe_move(t, 0, "pending");
+    domain_check_quiet(t->domain);
+    troupe_accept(t, 1);
+    domain_check_answer(t->domain, t->request, REFUSAL_NONE);
+    troupe_move(t, 1, "pending");
+    troupe_complete_all(t);
+    troupe_check_ends(t, "vda=completed vdb=completed");
+}
+
+static void test_requests_meanwhile(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+    Request *first;
+
+    troupe_start_ready(t);
+    troupe_call_pivot(t);
+    first = t->request;
+    troupe_expect(t, "job-complete");
+    troupe_call_pivot(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NOT_READY);
+    troupe_call_abort(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NOT_READY);
+    domain_check_answer(t->domain, domain_pivot(t->domain, t->disk[0]), REFUSAL_NOT_SUPPORTED);
+    domain_check_answer(t->domain, domain_abort(t->domain, t->disk[1]), REFUSAL_NOT_SUPPORTED);
+    troupe_accept_all(t);
+    domain_check_answer(t->domain, first, REFUSAL_NONE);
+    troupe_call_abort(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NOT_READY);
+    hold_all(t);
+    troupe_complete_all(t);
+    troupe_check_ends(t, "vda=completed vdb=completed");
+    troupe_call_pivot(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NO_JOB);
+}
+
+static void test_export_before_pivot(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    fake_vm_set_export(t->vm, "e", "top1");
+    troupe_call_pivot(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NOT_SUPPORTED);
+    domain_check_quiet(t->domain);
+    fake_vm_set_export(t->vm, "e", NULL);
+    troupe_pivot(t);
+    hold_all(t);
+    troupe_complete_all(t);
+    troupe_check_ends(t, "vda=completed vdb=completed");
+}
+
+static void test_export_comes_up_before_barrier(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_pivot(t);
+    troupe_move(t, 0, "pending");
+    fake_vm_set_export(t->vm, "e", "top1");
+    troupe_move(t, 1, "pending");
+    troupe_keep_all(t);
+    check_all_kept(t);
+    g_assert_cmpuint(count(t, "block-commit"), ==, 2);
+}
+
+static void test_barrier_unreadable(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_pivot(t);
+    qmp_peer_refuse(t->peer, "query-block-exports", GENERIC, "out of order");
+    hold_all(t);
+    troupe_expect(t, "job-cancel");
+    fake_vm_set_export(t->vm, "none", NULL);
+    for (unsigned i = 0; i < t->n; i++)
+        troupe_conclude(t, i, "Operation canceled", 3);
+    check_all_kept(t);
+}
+
+/* A directory in the place of each new file. */
+static void obstruct(const Troupe *t, bool obstruct)
+{
+    g_autoptr(GDir) dir = g_dir_open(t->domain->directory, 0, NULL);
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    const char *name;
+
+    g_ptr_array_add(names, g_strdup("together"));
+    while ((name = g_dir_read_name(dir)))
+        if (g_str_has_suffix(name, ".ledger"))
+            g_ptr_array_add(names, g_strdup(name));
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *path =
+            g_strdup_printf("%s/%s.new", t->domain->directory, (char *)names->pdata[i]);
+
+        g_assert_cmpint(obstruct ? mkdir(path, 0700) : rmdir(path), ==, 0);
+    }
+}
+
+static void test_record_cannot_be_written_before_pivot(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    obstruct(t, true);
+    troupe_call_pivot(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NOT_READY);
+    g_assert_nonnull(strstr(t->request->text, "record"));
+    g_assert_cmpuint(count(t, "job-complete"), ==, 0);
+    obstruct(t, false);
+    troupe_pivot(t);
+    hold_all(t);
+    troupe_complete_all(t);
+    troupe_check_ends(t, "vda=completed vdb=completed");
+}
+
+static void test_record_cannot_be_written_at_barrier(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_pivot(t);
+    obstruct(t, true);
+    hold_all(t);
+    troupe_keep_all(t);
+    check_all_kept(t);
+    obstruct(t, false);
+    /* Nor does a successor find there what was not believed. */
+    troupe_restart(t);
+    troupe_check_record(t, false);
+}
+
+static void test_one_fails_while_running(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start(t, &(CommitOptions){.active = true});
+    troupe_move(t, 0, "ready");
+    troupe_finish(t, 1, "No space left on device", 3);
+    troupe_expect_one(t, 0, "block-job-cancel");
+    troupe_dismiss(t, 1);
+    troupe_accept(t, 0);
+    troupe_move(t, 0, "pending");
+    troupe_keep(t, 0);
+    troupe_check_ends(t, "vdb=failed vda=kept");
+}
+
+static void test_one_fails_on_the_way_to_the_barrier(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_pivot(t);
+    troupe_move(t, 0, "pending");
+    troupe_finish(t, 1, "Input/output error", 3);
+    troupe_expect_one(t, 0, "job-cancel");
+    troupe_dismiss(t, 1);
+    troupe_conclude(t, 0, "Operation canceled", 3);
+    troupe_check_ends(t, "vdb=failed vda=kept");
+    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
+    troupe_check_record(t, false);
+}
+
+/* The first is back on its overlay; the other becomes ready yet, and is kept as well. */
+static void test_doomed_waits_for_copy(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start(t, &(CommitOptions){.active = true});
+    troupe_conclude(t, 0, "Input/output error", 3);
+    g_assert_cmpuint(count(t, "block-job-cancel"), ==, 0);
+    troupe_move(t, 1, "ready");
+    troupe_expect_one(t, 1, "block-job-cancel");
+    troupe_accept(t, 1);
+    troupe_move(t, 1, "pending");
+    troupe_keep(t, 1);
+    troupe_check_ends(t, "vda=failed vdb=kept");
+    g_assert_cmpuint(domain_count(t->domain, "jobs-ready"), ==, 0);
+}
+
+static void test_doomed_is_cut_short(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start(t, &(CommitOptions){.active = true});
+    troupe_conclude(t, 0, "Input/output error", 3);
+    troupe_call_abort(t);
+    troupe_expect_one(t, 1, "block-job-cancel");
+    troupe_accept(t, 1);
+    domain_check_answer(t->domain, t->request, REFUSAL_NONE);
+    troupe_conclude(t, 1, "Operation canceled", 3);
+    troupe_check_ends(t, "vda=failed vdb=cancelled");
+}
+
+/* Nobody can know to what end somebody else has sent it, or an unplug (qmp.md, 2.13). */
+static void test_one_is_ended_by_others(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_move(t, 0, "pending");
+    troupe_expect_one(t, 1, "block-job-cancel");
+    troupe_accept(t, 1);
+    troupe_keep(t, 0);
+    troupe_move(t, 1, "pending");
+    troupe_keep(t, 1);
+    check_all_kept(t);
+}
+
+static void test_one_is_pivoted_by_others(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_finish(t, 0, NULL, 1);
+    troupe_expect_one(t, 1, "block-job-cancel");
+    troupe_dismiss(t, 0);
+    troupe_accept(t, 1);
+    troupe_move(t, 1, "pending");
+    troupe_keep(t, 1);
+    troupe_check_ends(t, "vda=completed vdb=kept");
+}
+
+/* The device goes; its job goes on, and so does the group. */
+static void test_one_is_unplugged(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    fake_vm_set_disk(t->vm, "vda", NULL);
+    fake_vm_set_chain(t->vm, "vda", "top0 mid0 base0");
+    qmp_peer_event(t->peer, "DEVICE_DELETED", "{'path': '/machine/peripheral/vda'}");
+    event_wait_idle(t->domain->event);
+    g_ptr_array_set_size(t->domain->news, 0);
+    troupe_pivot(t);
+    hold_all(t);
+    troupe_complete_all(t);
+    g_assert_cmpuint(domain_count(t->domain, "jobs-finished web1"), ==, 1);
+    g_assert_cmpuint(domain_count(t->domain, "job-finished vdb completed"), ==, 1);
+}
+
+/* Device and job are gone at once: nobody can tell how. */
+static void test_one_is_lost(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    fake_vm_set_disk(t->vm, "vda", NULL);
+    troupe_move(t, 0, NULL);
+    troupe_expect_one(t, 1, "block-job-cancel");
+    troupe_accept(t, 1);
+    troupe_move(t, 1, "pending");
+    troupe_keep(t, 1);
+    troupe_check_ends(t, "vda=lost vdb=kept");
+    g_assert_cmpuint(domain_count(t->domain, "disk-removed vda"), ==, 1);
+}
+
+static void start_below(Troupe *t)
+{
+    troupe_start(t, &(CommitOptions){.active = false});
+}
+
+static void test_below_active(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    start_below(t);
+    troupe_call_pivot(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NOT_READY);
+    troupe_move(t, 0, "pending");
+    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
+    troupe_move(t, 1, "pending");
+    troupe_expect(t, "job-finalize");
+    troupe_conclude(t, 0, NULL, 2);
+    troupe_conclude(t, 1, NULL, 2);
+    troupe_check_ends(t, "vda=completed vdb=completed");
+    g_assert_cmpuint(domain_count(t->domain, "jobs-ready"), ==, 0);
+}
+
+/* What waits for the others can be had back. */
+static void test_below_active_aborted_at_barrier(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    start_below(t);
+    troupe_move(t, 0, "pending");
+    troupe_call_abort(t);
+    troupe_expect_one(t, 1, "block-job-cancel");
+    troupe_accept(t, 1);
+    domain_check_answer(t->domain, t->request, REFUSAL_NONE);
+    troupe_keep(t, 0);
+    troupe_conclude(t, 1, "Operation canceled", 3);
+    troupe_check_ends(t, "vda=cancelled vdb=cancelled");
+    g_assert_cmpuint(domain_count(t->domain, "jobs-changed web1 aborting"), ==, 1);
+}
+
+static void test_below_active_one_fails(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    start_below(t);
+    troupe_move(t, 0, "pending");
+    troupe_conclude(t, 1, "Input/output error", 3);
+    troupe_move(t, 0, "pending");
+    troupe_expect_one(t, 0, "job-finalize");
+    troupe_conclude(t, 0, NULL, 2);
+    troupe_check_ends(t, "vdb=failed vda=completed");
+}
+
+static void test_chosen_in_advance(gconstpointer choice)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+    const bool pivot = GPOINTER_TO_UINT(choice) == JOB_ON_READY_PIVOT;
+
+    troupe_start(t, &(CommitOptions){.active = true, .on_ready = GPOINTER_TO_UINT(choice)});
+    troupe_move(t, 0, "ready");
+    g_assert_cmpuint(count(t, "job-complete") + count(t, "block-job-cancel"), ==, 0);
+    troupe_move(t, 1, "ready");
+    troupe_expect(t, pivot ? "job-complete" : "block-job-cancel");
+    troupe_accept_all(t);
+    hold_all(t);
+    if (pivot)
+        troupe_complete_all(t);
+    else
+        troupe_keep_all(t);
+    troupe_check_ends(t, pivot ? "vda=completed vdb=completed" : "vda=kept vdb=kept");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/group-end/pivot", test_pivot);
+    g_test_add_func("/group-end/announced-before-dismissed", test_announced_before_dismissed);
+    g_test_add_func("/group-end/abort-waits-for-all", test_abort_waits_for_all);
+    g_test_add_func("/group-end/abort-mixed", test_abort_mixed);
+    g_test_add_data_func("/group-end/complete-is-refused-to-first", GUINT_TO_POINTER(0),
+                         test_complete_is_refused);
+    g_test_add_data_func("/group-end/complete-is-refused-to-last", GUINT_TO_POINTER(2),
+                         test_complete_is_refused);
+    g_test_add_func("/group-end/complete-is-refused-to-all", test_complete_is_refused_to_all);
+    g_test_add_data_func("/group-end/one-complete-cannot-be-sent", GUINT_TO_POINTER(1),
+                         test_complete_finds_queue_full);
+    g_test_add_data_func("/group-end/no-complete-can-be-sent", GUINT_TO_POINTER(0),
+                         test_complete_finds_queue_full);
+    g_test_add_func("/group-end/cancel-is-refused-to-one", test_cancel_is_refused);
+    g_test_add_func("/group-end/cancel-is-refused-to-all", test_cancel_is_refused_to_all);
+    g_test_add_func("/group-end/held-before-all-are-answered", test_held_before_all_are_answered);
+    g_test_add_func("/group-end/requests-meanwhile", test_requests_meanwhile);
+    g_test_add_func("/group-end/export-before-pivot", test_export_before_pivot);
+    g_test_add_func("/group-end/export-comes-up-before-barrier",
+                    test_export_comes_up_before_barrier);
+    g_test_add_func("/group-end/barrier-unreadable", test_barrier_unreadable);
+    g_test_add_func("/group-end/record-cannot-be-written-before-pivot",
+                    test_record_cannot_be_written_before_pivot);
+    g_test_add_func("/group-end/record-cannot-be-written-at-barrier",
+                    test_record_cannot_be_written_at_barrier);
+    g_test_add_func("/group-end/one-fails-while-running", test_one_fails_while_running);
+    g_test_add_func("/group-end/one-fails-on-the-way-to-the-barrier",
+                    test_one_fails_on_the_way_to_the_barrier);
+    g_test_add_func("/group-end/doomed-waits-for-copy", test_doomed_waits_for_copy);
+    g_test_add_func("/group-end/doomed-is-cut-short", test_doomed_is_cut_short);
+    g_test_add_func("/group-end/one-is-ended-by-others", test_one_is_ended_by_others);
+    g_test_add_func("/group-end/one-is-pivoted-by-others", test_one_is_pivoted_by_others);
+    g_test_add_func("/group-end/one-is-unplugged", test_one_is_unplugged);
+    g_test_add_func("/group-end/one-is-lost", test_one_is_lost);
+    g_test_add_func("/group-end/below-active", test_below_active);
+    g_test_add_func("/group-end/below-active-aborted-at-barrier",
+                    test_below_active_aborted_at_barrier);
+    g_test_add_func("/group-end/below-active-one-fails", test_below_active_one_fails);
+    g_test_add_data_func("/group-end/pivot-chosen-in-advance", GUINT_TO_POINTER(JOB_ON_READY_PIVOT),
+                         test_chosen_in_advance);
+    g_test_add_data_func("/group-end/keep-chosen-in-advance", GUINT_TO_POINTER(JOB_ON_READY_KEEP),
+                         test_chosen_in_advance);
+    return g_test_run();
+}
