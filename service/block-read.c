@@ -290,9 +290,13 @@ static int parse_device(Graph *g, json_object *o)
     r = json_get_object(o, "inserted", &inserted);
     if (r == -ENODATA) {
         d->node = strdup("");
-        return d->node ? 0 : -ENOMEM;
+        d->group = strdup("");
+        return d->node && d->group ? 0 : -ENOMEM;
     }
-    return r < 0 ? r : dup_string_or(inserted, "node-name", "", &d->node);
+    if (r < 0)
+        return r;
+    r = dup_string_or(inserted, "node-name", "", &d->node);
+    return r < 0 ? r : dup_string_or(inserted, "group", "", &d->group);
 }
 
 static int parse_devices(Graph *g, json_object *value)
@@ -350,9 +354,17 @@ static int parse_jobs(Graph *g, json_object *value)
     return each(g, value, GRAPH_VERTICES_MAX, parse_job);
 }
 
+/* A word that QEMU does not know yet is a failure of some kind. */
+static GraphIoStatus io_status_of(const char *word)
+{
+    if (strcmp(word, "ok") == 0)
+        return GRAPH_IO_OK;
+    return strcmp(word, "nospace") == 0 ? GRAPH_IO_NO_SPACE : GRAPH_IO_FAILED;
+}
+
 static int parse_block_job(Graph *g, json_object *o)
 {
-    const char *id;
+    const char *id, *io_status;
 
     int r = json_get_string(o, "device", &id);
     if (r < 0)
@@ -370,6 +382,10 @@ static int parse_block_job(Graph *g, json_object *o)
     r = json_get_bool(o, "paused", &j->paused);
     if (r < 0)
         return r;
+    r = json_get_string_or(o, "io-status", "ok", &io_status);
+    if (r < 0)
+        return r;
+    j->io_status = io_status_of(io_status);
     return json_get_bool(o, "auto-finalize", &j->auto_finalize);
 }
 

@@ -233,7 +233,7 @@ static const struct {
     {"BLOCK_EXPORT_DELETED", BLOCK_EVENT_GRAPH},
     {"BLOCK_JOB_CANCELLED", BLOCK_EVENT_JOBS},
     {"BLOCK_JOB_COMPLETED", BLOCK_EVENT_JOBS},
-    {"BLOCK_JOB_ERROR", BLOCK_EVENT_JOBS},
+    {"BLOCK_JOB_ERROR", BLOCK_EVENT_JOB_ERROR},
     {"BLOCK_JOB_PENDING", BLOCK_EVENT_JOBS},
     {"BLOCK_JOB_READY", BLOCK_EVENT_JOBS},
     {"DEVICE_DELETED", BLOCK_EVENT_GRAPH},
@@ -254,4 +254,16 @@ BlockEvent block_event(const char *name)
         if (strcmp(events[i].name, name) == 0)
             return events[i].event;
     return BLOCK_EVENT_OTHER;
+}
+
+int block_event_job_error(json_object *data, const char **ret_job, bool *ret_read)
+{
+    const char *job, *operation;
+
+    if (!data || json_get_string(data, "device", &job) < 0 ||
+        json_get_string(data, "operation", &operation) < 0)
+        return -EBADMSG;
+    *ret_job = job;
+    *ret_read = strcmp(operation, "read") == 0;
+    return 0;
 }

@@ -103,11 +103,14 @@ int block_carry_bitmaps(Qmp *q, const char *base, const BitmapPlan *plan, QmpRep
                         void *userdata);
 
 typedef enum BlockEvent {
-    BLOCK_EVENT_JOBS,  /* a job may have changed: read the jobs */
-    BLOCK_EVENT_GRAPH, /* disks or chains may have changed: read all */
-    BLOCK_EVENT_STATE, /* the run state may have changed */
+    BLOCK_EVENT_JOBS,      /* a job may have changed: read the jobs */
+    BLOCK_EVENT_JOB_ERROR, /* the same, and block_event_job_error() tells more */
+    BLOCK_EVENT_GRAPH,     /* disks or chains may have changed: read all */
+    BLOCK_EVENT_STATE,     /* the run state may have changed */
     BLOCK_EVENT_OTHER,
 } BlockEvent;
 
 /* What a QMP event asks for; events are hints, the answer to a question is the fact. */
 BlockEvent block_event(const char *name);
+/* Which job met an I/O error, and whether it read or wrote. Borrows from data; -EBADMSG. */
+int block_event_job_error(json_object *data, const char **ret_job, bool *ret_read);

@@ -46,6 +46,8 @@ static int get_string(sd_bus *connection, const char *path, const char *interfac
         value = commit_type(job);
     else if (strcmp(property, "State") == 0)
         value = job_state_to_string(commit_state(job));
+    else if (strcmp(property, "Error") == 0)
+        value = commit_io_error(job);
     else if (strcmp(property, "OnReady") == 0)
         value = job_on_ready_to_string(commit_on_ready(job));
     else if (strcmp(property, "Top") == 0)
@@ -70,11 +72,22 @@ static int get_number(sd_bus *connection, const char *path, const char *interfac
         value = commit_length(job);
     else if (strcmp(property, "Speed") == 0)
         value = commit_speed(job);
+    else if (strcmp(property, "Remaining") == 0)
+        value = commit_remaining(job);
+    else if (strcmp(property, "Rate") == 0)
+        value = commit_rate(job);
     else if (strcmp(property, "StartedUSec") == 0)
         value = commit_started_usec(job);
     else
         return -ENOENT;
     return sd_bus_message_append(reply, "t", value);
+}
+
+static int get_slowed(sd_bus *connection, const char *path, const char *interface,
+                      const char *property, sd_bus_message *reply, void *userdata,
+                      sd_bus_error *error)
+{
+    return sd_bus_message_append(reply, "b", (int)commit_is_slowing(userdata));
 }
 
 static int get_started_by(sd_bus *connection, const char *path, const char *interface,
@@ -93,8 +106,12 @@ const sd_bus_vtable bus_job_vtable[] = {
     SD_BUS_PROPERTY("Id", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Type", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("State", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Error", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Offset", "t", get_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Length", "t", get_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Remaining", "t", get_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Rate", "t", get_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("Slowed", "b", get_slowed, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("Speed", "t", get_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("OnReady", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Top", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -107,15 +124,21 @@ const sd_bus_vtable bus_job_vtable[] = {
 void bus_job_changed(Bus *b, const Commit *job, unsigned changes)
 {
     _cleanup_(freep) char *path = bus_disk_path(commit_disk(job));
-    const char *properties[5] = {};
+    const char *properties[9] = {};
     size_t n = 0;
 
     if (changes & COMMIT_CHANGE_STATE)
         properties[n++] = "State";
+    if (changes & COMMIT_CHANGE_ERROR)
+        properties[n++] = "Error";
     if (changes & COMMIT_CHANGE_PROGRESS) {
         properties[n++] = "Offset";
         properties[n++] = "Length";
+        properties[n++] = "Remaining";
+        properties[n++] = "Rate";
     }
+    if (changes & COMMIT_CHANGE_SLOWED)
+        properties[n++] = "Slowed";
     if (changes & COMMIT_CHANGE_SPEED)
         properties[n++] = "Speed";
     if (path)

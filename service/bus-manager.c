@@ -121,8 +121,9 @@ static int get_features(sd_bus *connection, const char *path, const char *interf
                         const char *property, sd_bus_message *reply, void *userdata,
                         sd_bus_error *error)
 {
-    return sd_bus_message_append(reply, "as", 7, "bitmaps", "check", "commit", "commit-active",
-                                 "commit-group", "commit-with", "image-ledger");
+    return sd_bus_message_append(reply, "as", 9, "bitmaps", "check", "commit", "commit-active",
+                                 "commit-group", "commit-with", "deadline", "image-ledger",
+                                 "on-error");
 }
 
 const sd_bus_vtable bus_manager_vtable[] = {

@@ -259,12 +259,16 @@ static void log_end(const Commit *c, JobResult result, RefusalKind error, const 
              context.result, *message ? ": " : "", message);
 }
 
+#define CUT_OFF_TEXT "The deadline passed before the job was ready"
+
 void commit_finish(Commit *c, JobResult result)
 {
     /* Freed last, whichever way this returns. */
     _cleanup_(commit_freep) __attribute__((unused)) Commit *ended = c;
     RefusalKind error = result_error(result);
-    const char *message = error != REFUSAL_NONE && c->error ? c->error : "";
+    const char *message = error != REFUSAL_NONE && c->error              ? c->error
+                          : c->cut_off && result == JOB_RESULT_CANCELLED ? CUT_OFF_TEXT
+                                                                         : "";
     LastJob last = {
         .id = strdup(c->id),
         .type = strdup(COMMIT_TYPE),

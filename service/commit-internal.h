@@ -7,6 +7,7 @@
 #include "block.h"
 #include "commit.h"
 #include "disk.h"
+#include "pace.h"
 #include "vm.h"
 
 /* A way back from QEMU's answer to a job that may have ended meanwhile. */
@@ -38,7 +39,18 @@ struct Commit {
     bool recorder;       /* the base gets one for the time of the job, see bitmap.h */
     bool carried;        /* at the barrier: bitmaps are in the base */
 
-    uint64_t offset, length, speed;
+    uint64_t offset, length, speed, rate;
+    Pace pace;
+    bool progress_due;      /* changed since it was announced */
+    uint64_t progress_usec; /* CLOCK_MONOTONIC, of that announcement */
+
+    uint64_t deadline_usec; /* CLOCK_REALTIME, 0 for none */
+    JobOnDeadline on_deadline;
+    sd_event_source *deadline;
+    bool overdue; /* it has passed */
+    bool overdue_logged;
+    bool cut_off; /* cancelled for it */
+
     bool auto_finalize;       /* QEMU hands over by itself: an export shows the disk */
     Group *group;             /* it ends together with the jobs of other disks; NULL: by itself */
     uint64_t group_serial;    /* of the group, 0 for none */
@@ -51,6 +63,12 @@ struct Commit {
     bool give_up;             /* from the barrier back to the overlay */
     bool settling;            /* the graph is being read back, or data flushed */
     bool adopted;             /* of an earlier process, which may have asked for its end */
+
+    char *io_error;          /* what the job stands still for, NULL for nothing */
+    bool io_stopped;         /* the same, and perhaps something is under way yet */
+    bool io_read;            /* it came of reading, and not of writing */
+    uint64_t io_logged_usec; /* CLOCK_MONOTONIC; 0: nothing since it went on last */
+    bool forced;             /* cancelled at once */
 
     char *error;      /* QEMU's or ours for the job, NULL for none */
     bool gone;        /* QEMU forgot the job before we saw its end */
@@ -67,6 +85,8 @@ BlockCommit commit_command(const Commit *c);
 char *commit_make_id(const Commit *c, uint64_t usec);
 /* CLOCK_REALTIME. */
 uint64_t commit_now_usec(void);
+/* CLOCK_MONOTONIC. */
+uint64_t commit_monotonic_usec(void);
 /* Sends block-commit for qemu_id. */
 int commit_send(Commit *c, QmpReplyFunc callback, void *userdata);
 Qmp *commit_qmp(const Commit *c);
@@ -88,8 +108,6 @@ void commit_ignore_done(const Refusal *refusal, void *userdata);
 
 /* Feeds the machine, carries the effects out, announces a changed state. May free the commit. */
 void commit_handle(Commit *c, JobEvent event);
-/* Announces what that changes. */
-void commit_set_paused(Commit *c, bool paused);
 /* Progress and speed as QEMU says; announces what changed. */
 void commit_take_progress(Commit *c, const GraphJob *job);
 /* Tells QEMU to leave the barrier, or to end the job for a new start, unless that is on its way.
@@ -121,6 +139,29 @@ typedef void (*CommitCarryFunc)(Commit *c, int error, const char *text, const Gr
                                 void *userdata);
 /* done is called exactly once, later, after a return of 0 only. */
 int commit_carry_bitmaps(Commit *c, CommitCarryFunc done, void *userdata);
+
+/* Does what the caller has chosen in advance. */
+void commit_act_on_ready(Commit *c);
+
+/* I/O errors, in commit-io-error.c. Takes what QEMU says of the job; announces what changed. */
+void commit_take_io_status(Commit *c, const GraphJob *job);
+/* The same for a job that is not announced yet. */
+void commit_adopt_io_status(Commit *c, const GraphJob *job);
+void commit_log_io_error(Commit *c);
+/* QEMU has cancelled the job at once. */
+void commit_set_forced(Commit *c);
+/* The job is paused, or goes on, by request. */
+void commit_set_paused(Commit *c, bool paused);
+
+/* Cancels at once, with nobody to answer to. */
+void commit_force_abort(Commit *c);
+
+/* The deadline, in commit-deadline.c. Whether the disk allows what the options say of it. */
+bool commit_deadline_refuse(const Disk *d, const CommitOptions *o, Refusal *ret_refusal);
+/* From now on it is watched. */
+void commit_deadline_arm(Commit *c);
+/* Does what has to be done about it now, or undoes it. Ends no life. */
+void commit_deadline_check(Commit *c);
 
 /* Effects, in commit-end.c. Each may free the commit. */
 void commit_record(Commit *c);

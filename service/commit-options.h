@@ -11,6 +11,15 @@
 #include "cleanup.h"
 #include "job.h"
 
+/* More than a year ahead nobody means. */
+#define COMMIT_DEADLINE_MAX_USEC (UINT64_C(366) * 24 * 3600 * 1000000)
+
+/* A choice, and whether it was made. */
+typedef struct CommitOnDeadline {
+    JobOnDeadline choice;
+    bool given;
+} CommitOnDeadline;
+
 typedef struct CommitOptions {
     bool active; /* the active layer is to be committed: two phases */
     /* Images: the index in the chain, the node name or the exact file name; NULL for the default.
@@ -19,11 +28,13 @@ typedef struct CommitOptions {
     bool shallow; /* base is the image just below top */
     JobOnReady on_ready;
     JobOnError on_error;
-    uint64_t speed;     /* bytes/s, 0 for unlimited */
-    char *backing_file; /* what the image above top shall record, NULL for QEMU's choice */
-    bool relative;      /* the image above top shall record a relative name */
-    bool override;      /* the base may be below other overlays */
-    bool drop_bitmaps;  /* dirty bitmaps that cannot be carried into the base may be lost */
+    uint64_t speed;         /* bytes/s, 0 for unlimited */
+    char *backing_file;     /* what the image above top shall record, NULL for QEMU's choice */
+    bool relative;          /* the image above top shall record a relative name */
+    uint64_t deadline_usec; /* from the start, 0 for none */
+    CommitOnDeadline on_deadline;
+    bool override;     /* the base may be below other overlays */
+    bool drop_bitmaps; /* dirty bitmaps that cannot be carried into the base may be lost */
 } CommitOptions;
 
 /* 0 or -ENOMEM. */

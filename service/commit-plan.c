@@ -307,6 +307,8 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
     if (refuse_stale(d, ret_refusal) ||
         (!o->override && refuse_shared_base(d, &chain->images[range.base], ret_refusal)))
         return;
+    if (commit_deadline_refuse(d, o, ret_refusal))
+        return;
     if (vm_count_jobs(disk_vm(d)) >= VM_JOBS_MAX) {
         commit_refuse(d, ret_refusal, REFUSAL_LIMIT_EXCEEDED,
                       "the VM has %d jobs already. Wait until one has finished.", VM_JOBS_MAX);
@@ -324,6 +326,8 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
         .on_ready = o->on_ready,
         .on_error = o->on_error,
         .speed = o->speed,
+        .deadline_usec = o->deadline_usec > 0 ? commit_now_usec() + o->deadline_usec : 0,
+        .on_deadline = o->on_deadline.choice,
         .backing_file = backing_file,
         .drop_bitmaps = o->drop_bitmaps,
         .recorder = recorder,

@@ -19,12 +19,14 @@ typedef struct CommitPlan {
     const char *base; /* node of the image to commit into */
     JobOnReady on_ready;
     JobOnError on_error;
-    uint64_t speed;     /* bytes/s, 0 for unlimited */
-    char *backing_file; /* for the image above top to record, NULL for QEMU's choice */
-    bool drop_bitmaps;  /* what cannot be carried may be lost */
-    bool recorder;      /* the bitmaps to be carried need one, see bitmap.h */
-    uid_t uid;          /* of the caller */
-    uint64_t group;     /* CommitId.group */
+    uint64_t speed;         /* bytes/s, 0 for unlimited */
+    char *backing_file;     /* for the image above top to record, NULL for QEMU's choice */
+    uint64_t deadline_usec; /* CLOCK_REALTIME, 0 for none */
+    JobOnDeadline on_deadline;
+    uid_t uid;         /* of the caller */
+    uint64_t group;    /* CommitId.group */
+    bool drop_bitmaps; /* what cannot be carried may be lost */
+    bool recorder;     /* the bitmaps to be carried need one, see bitmap.h */
 } CommitPlan;
 
 /* Images as indexes in the chain. */

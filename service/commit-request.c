@@ -13,10 +13,16 @@
 typedef enum RequestKind {
     REQUEST_PIVOT,
     REQUEST_ABORT,
+    REQUEST_FORCE, /* an abort that does not wait for the copy */
     REQUEST_PAUSE,
     REQUEST_RESUME,
     REQUEST_SPEED,
 } RequestKind;
+
+static bool is_end(RequestKind kind)
+{
+    return kind == REQUEST_PIVOT || kind == REQUEST_ABORT || kind == REQUEST_FORCE;
+}
 
 typedef struct CommitRequest {
     CommitRef *ref;
@@ -71,8 +77,12 @@ static void apply(Commit *c, RequestKind kind, uint64_t speed)
         c->machine.paused = false;
         commit_handle(c, JOB_EVENT_ABORT);
         return;
+    case REQUEST_FORCE:
+        commit_set_forced(c);
+        return;
     case REQUEST_PAUSE:
     case REQUEST_RESUME:
+        c->io_logged_usec = 0;
         commit_set_paused(c, kind == REQUEST_PAUSE);
         return;
     case REQUEST_SPEED:
@@ -97,7 +107,7 @@ static void on_answer(Qmp *q, const QmpReply *reply, void *userdata)
     CommitRequest *r = userdata;
     RequestKind kind = r->kind;
     uint64_t speed = r->speed;
-    bool ends = kind == REQUEST_PIVOT || kind == REQUEST_ABORT, deferred = r->deferred;
+    bool ends = is_end(kind), deferred = r->deferred;
 
     /* What timed out is sent and cannot be taken back: it counts as accepted. */
     bool accepted = reply->error == 0 || (ends && reply->error == -ETIMEDOUT);
@@ -144,7 +154,7 @@ static void request_failed(CommitRequest *r, int error)
 {
     Refusal refusal = {REFUSAL_NONE, NULL};
 
-    if (r->kind == REQUEST_PIVOT || r->kind == REQUEST_ABORT)
+    if (is_end(r->kind))
         take_back(r->ref->commit);
     if (error == -EBUSY)
         refusal_set(&refusal, REFUSAL_LIMIT_EXCEEDED,
@@ -181,6 +191,14 @@ static bool refuse_if_member(const Commit *c, DoneFunc done, void *userdata)
     return true;
 }
 
+static void refuse_stopped(const Commit *c, DoneFunc done, void *userdata)
+{
+    disk_refuse(c->disk, done, userdata, REFUSAL_NOT_READY,
+                "the job is paused by an I/O error: %s. Remove the cause (make room for the base), "
+                "then call Resume; or end the job with Abort.",
+                c->io_error);
+}
+
 static bool refuse_if_ending(const Commit *c, DoneFunc done, void *userdata)
 {
     if (refuse_if_foreign(c, done, userdata))
@@ -188,8 +206,11 @@ static bool refuse_if_ending(const Commit *c, DoneFunc done, void *userdata)
     if (!c->ending && c->machine.phase < JOB_ENDING)
         return false;
 
-    disk_refuse(c->disk, done, userdata, REFUSAL_NOT_READY,
-                "the job is ending already. JobFinished announces how, LastJob keeps it.");
+    if (c->io_error)
+        refuse_stopped(c, done, userdata);
+    else
+        disk_refuse(c->disk, done, userdata, REFUSAL_NOT_READY,
+                    "the job is ending already. JobFinished announces how, LastJob keeps it.");
     return true;
 }
 
@@ -303,6 +324,10 @@ void commit_pivot(Commit *c, DoneFunc done, void *userdata)
                     "nothing to pivot to.");
         return;
     }
+    if (c->io_error) {
+        refuse_stopped(c, done, userdata);
+        return;
+    }
     if (c->machine.phase != JOB_READY || c->machine.paused) {
         disk_refuse(c->disk, done, userdata, REFUSAL_NOT_READY,
                     c->machine.paused
@@ -317,14 +342,42 @@ void commit_pivot(Commit *c, DoneFunc done, void *userdata)
         return;
 
     c->ending = true;
+    commit_deadline_check(c);
     int k = vm_refresh(disk_vm(c->disk), on_pivot_read, r);
     if (k < 0)
         request_failed(r, k);
 }
 
+/* By force, where an I/O error has paused the job: what is missing in the base cannot be copied
+ * there, so that no soft end comes of it; and QEMU may have paused the job again between a resume
+ * and what follows it. */
+static void send_force(CommitRequest *r)
+{
+    Commit *c = r->ref->commit;
+
+    r->kind = REQUEST_FORCE;
+    c->ending = true;
+    int k = block_job_force_cancel(commit_qmp(c), c->qemu_id, on_answer, r);
+    if (k < 0)
+        request_failed(r, k);
+}
+
+void commit_force_abort(Commit *c)
+{
+    CommitRequest *r = request_new(c, REQUEST_FORCE, commit_ignore_done, /* userdata= */ NULL);
+
+    if (r)
+        send_force(r);
+}
+
 static void send_abort(CommitRequest *r)
 {
     Commit *c = r->ref->commit;
+
+    if (c->io_stopped) {
+        send_force(r);
+        return;
+    }
 
     /* On record for whoever finds the job at the barrier; an Abort does not fail for want of it. */
     if (c->active && c->machine.phase == JOB_READY)
@@ -342,7 +395,10 @@ static void send_abort(CommitRequest *r)
 
 void commit_abort(Commit *c, DoneFunc done, void *userdata)
 {
-    if (refuse_if_member(c, done, userdata) || refuse_if_ending(c, done, userdata))
+    if (refuse_if_member(c, done, userdata))
+        return;
+    /* A job that stands still on its way to an end can be told to give up. */
+    if (!c->io_stopped && refuse_if_ending(c, done, userdata))
         return;
 
     CommitRequest *r = request_new(c, REQUEST_ABORT, done, userdata);
@@ -367,7 +423,11 @@ void commit_conclude(Commit *c, JobIntent intent, bool deferred, DoneFunc done, 
 
 void commit_apply(Commit *c, JobIntent intent)
 {
-    apply(c, intent == JOB_INTENT_PIVOT ? REQUEST_PIVOT : REQUEST_ABORT, /* speed= */ 0);
+    apply(c,
+          intent == JOB_INTENT_PIVOT ? REQUEST_PIVOT
+          : c->io_stopped            ? REQUEST_FORCE
+                                     : REQUEST_ABORT,
+          /* speed= */ 0);
 }
 
 void commit_pause(Commit *c, DoneFunc done, void *userdata)
@@ -391,7 +451,8 @@ void commit_pause(Commit *c, DoneFunc done, void *userdata)
 
 void commit_resume(Commit *c, DoneFunc done, void *userdata)
 {
-    if (refuse_if_ending(c, done, userdata))
+    /* A job may stand still on its way to the end. */
+    if (!c->io_error && refuse_if_ending(c, done, userdata))
         return;
     if (!c->machine.paused) {
         disk_refuse(c->disk, done, userdata, REFUSAL_NOT_READY, "the job is not paused.");

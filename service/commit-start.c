@@ -23,12 +23,16 @@ uint64_t commit_now_usec(void)
 
 char *commit_make_id(const Commit *c, uint64_t usec)
 {
+    /* A job that is started again for its end has been ready in time. */
+    bool over = c->machine.announced && c->on_deadline != JOB_ON_DEADLINE_SLOW_GUEST;
     const CommitId id = {
         .active = c->active,
         .base_read_only = c->base_read_only,
         .on_ready = c->on_ready,
         .on_error = c->on_error,
         .drop_bitmaps = c->drop_bitmaps,
+        .deadline_usec = over ? 0 : c->deadline_usec,
+        .on_deadline = c->on_deadline,
         .uid = c->uid,
         .started_usec = usec,
         .group = c->group_serial,
@@ -257,6 +261,8 @@ int commit_adopt(Disk *d, const CommitId *id, const GraphJob *job)
         .on_error = id->on_error,
         .speed = job->speed,
         .drop_bitmaps = id->drop_bitmaps,
+        .deadline_usec = id->deadline_usec,
+        .on_deadline = id->on_deadline,
         .uid = id->uid,
     };
 
@@ -278,6 +284,10 @@ int commit_adopt(Disk *d, const CommitId *id, const GraphJob *job)
     c->machine.phase = is_ending(job->status) ? JOB_ENDING : JOB_RUNNING;
     /* Its status would follow only when the job has finished what it has under way. */
     c->machine.paused = job->paused;
+    /* Whoever was to cancel it for its deadline did so, or will not have to. */
+    c->cut_off = c->machine.phase == JOB_ENDING && c->on_deadline == JOB_ON_DEADLINE_CANCEL &&
+                 c->deadline_usec > 0 && commit_now_usec() >= c->deadline_usec;
+    commit_adopt_io_status(c, job);
     disk_set_job(d, TAKE_PTR(c));
     if (id->group)
         group_adopt(disk_job(d), id->group);

@@ -50,6 +50,8 @@ int commit_new(Disk *d, const CommitPlan *plan, Commit **ret)
         .speed = plan->speed,
         .drop_bitmaps = plan->drop_bitmaps,
         .recorder = plan->recorder,
+        .deadline_usec = plan->deadline_usec,
+        .on_deadline = plan->on_deadline,
         .uid = plan->uid,
         .group_serial = plan->group,
     };
@@ -68,12 +70,14 @@ Commit *commit_free(Commit *c)
     for (CommitRef *ref = c->refs; ref; ref = ref->next)
         ref->commit = NULL;
     group_forget(c);
+    sd_event_source_disable_unref(c->deadline);
     free(c->id);
     free(c->qemu_id);
     free(c->type);
     free(c->top);
     free(c->base);
     free(c->backing_file);
+    free(c->io_error);
     free(c->error);
     free(c);
     return NULL;
@@ -142,7 +146,7 @@ void commit_ignore_done(const Refusal *refusal, void *userdata)
 {
 }
 
-static void act_on_ready(Commit *c)
+void commit_act_on_ready(Commit *c)
 {
     if (c->group) {
         group_member_ready(c);
@@ -203,6 +207,7 @@ static void carry_out(Commit *c, unsigned effects)
 {
     if (effects & JOB_EFFECT_ANNOUNCE_START) {
         announce_start(c);
+        commit_deadline_arm(c);
         vm_refresh_unasked(disk_vm(c->disk)); /* the base is open for writing now */
     }
     if (effects & JOB_EFFECT_ANNOUNCE_READY) {
@@ -210,7 +215,7 @@ static void carry_out(Commit *c, unsigned effects)
         (void)ledger_note_ready(vm_ledger(disk_vm(c->disk)), vm_name(disk_vm(c->disk)),
                                 disk_name(c->disk), c->id);
         announce_ready(c);
-        act_on_ready(c);
+        commit_act_on_ready(c);
     }
     if (effects & (JOB_EFFECT_FINALIZE | JOB_EFFECT_GIVE_UP)) {
         c->give_up = effects & JOB_EFFECT_GIVE_UP;
@@ -230,32 +235,8 @@ void commit_handle(Commit *c, JobEvent event)
 
     if (job_state(&c->machine) != before && before != JOB_STATE_NONE)
         commit_announce(c, COMMIT_CHANGE_STATE);
+    commit_deadline_check(c);
     carry_out(c, effects);
-}
-
-void commit_set_paused(Commit *c, bool paused)
-{
-    JobState before = job_state(&c->machine);
-
-    c->machine.paused = paused;
-    if (job_state(&c->machine) != before)
-        commit_announce(c, COMMIT_CHANGE_STATE);
-}
-
-void commit_take_progress(Commit *c, const GraphJob *job)
-{
-    unsigned changes = 0;
-
-    if (c->offset != job->offset || c->length != job->length)
-        changes |= COMMIT_CHANGE_PROGRESS;
-    if (job->block && c->speed != job->speed)
-        changes |= COMMIT_CHANGE_SPEED;
-    c->offset = job->offset;
-    c->length = job->length;
-    if (job->block)
-        c->speed = job->speed;
-    if (c->machine.phase != JOB_SETTLING)
-        commit_announce(c, changes);
 }
 
 static void take_error(Commit *c, const char *error)
@@ -352,12 +333,14 @@ void commit_recall(Commit *c)
     Vm *vm = disk_vm(c->disk);
     const LedgerGroup *g = ledger_find(vm_ledger(vm), vm_name(vm), disk_name(c->disk));
 
+    commit_log_io_error(c);
     /* Its JobReady went out before the restart. */
     if (g && text_equal(g->ready_job, c->id) && c->machine.phase == JOB_RUNNING) {
         c->machine.phase = JOB_READY;
         c->machine.announced = true;
-        act_on_ready(c);
+        commit_act_on_ready(c);
     }
+    commit_deadline_arm(c);
 }
 
 void commit_handle_status(Commit *c, const GraphJob *job)
@@ -385,13 +368,20 @@ void commit_handle_status(Commit *c, const GraphJob *job)
         commit_handle(c, JOB_EVENT_STARTED);
 
     commit_take_progress(c, job);
+    commit_take_io_status(c, job);
     /* Resumed through another monitor; or what was found at a restart was a drain's pause. Not the
      * other way round: a drain is no pause to tell of. */
     if (c->machine.paused && job->block && !job->paused)
         commit_set_paused(c, false);
-    if (strcmp(job->status, "ready") == 0 || strcmp(job->status, "standby") == 0)
-        handle_ready(c);
-    else if (strcmp(job->status, "pending") == 0 && !job->auto_finalize)
+    if (strcmp(job->status, "ready") == 0 || strcmp(job->status, "standby") == 0) {
+        /* Neither end can be had of a job that stands still. */
+        if (!c->io_stopped)
+            handle_ready(c);
+        commit_deadline_check(c);
+    }
+    if (strcmp(job->status, "running") == 0 || strcmp(job->status, "paused") == 0)
+        commit_deadline_check(c);
+    if (strcmp(job->status, "pending") == 0 && !job->auto_finalize)
         handle_pending(c);
     else if (strcmp(job->status, "concluded") == 0)
         handle_concluded(c, job);
@@ -458,16 +448,6 @@ bool commit_is_ending(const Commit *c)
 bool commit_is_holding(const Commit *c)
 {
     return !c->foreign && (c->machine.phase == JOB_HELD || c->machine.phase == JOB_RELEASED);
-}
-
-uint64_t commit_offset(const Commit *c)
-{
-    return c->offset;
-}
-
-uint64_t commit_length(const Commit *c)
-{
-    return c->length;
 }
 
 uint64_t commit_speed(const Commit *c)

@@ -44,6 +44,8 @@ void commit_set_speed(Commit *c, uint64_t speed, DoneFunc done, void *userdata);
 
 /* What QEMU says of the job now; NULL: it knows no such job. May end the job. */
 void commit_handle_status(Commit *c, const GraphJob *job);
+/* An event of QEMU's: the job met an I/O error. Whether it stands still, its status tells. */
+void commit_handle_io_error(Commit *c, bool read);
 /* The VM went away. Ends the job. */
 void commit_handle_lost(Commit *c);
 
@@ -57,8 +59,13 @@ bool commit_is_started(const Commit *c);
 /* Its end has been asked for, or has come. */
 bool commit_is_ending(const Commit *c);
 bool commit_is_holding(const Commit *c);
+/* What the job stands still for, "" for nothing. */
+const char *commit_io_error(const Commit *c);
 uint64_t commit_offset(const Commit *c);
 uint64_t commit_length(const Commit *c);
+uint64_t commit_remaining(const Commit *c);
+uint64_t commit_rate(const Commit *c);   /* bytes per second, 0 while that is not known */
+bool commit_is_slowing(const Commit *c); /* the guest is slowed down for it */
 uint64_t commit_speed(const Commit *c);
 JobOnReady commit_on_ready(const Commit *c);
 const char *commit_top(const Commit *c);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commit.h"
+#include "disk-throttle.h"
 #include "ledger.h"
 #include "log.h"
 #include "message-ids.h"
@@ -26,6 +27,7 @@ struct Disk {
     char *stale_for;   /* the image to boot instead; NULL: not stale */
     bool unrecorded;   /* the record could not be written */
     Commit *job;
+    DiskThrottle *throttle; /* NULL: the guest was never slowed down */
     LastJob last;
     char *ended; /* QEMU's id of the job that was ended last by this process */
 };
@@ -51,6 +53,7 @@ Disk *disk_free(Disk *d)
         return NULL;
 
     commit_free(d->job);
+    disk_throttle_free(d->throttle);
     chain_free(d->chain);
     keys_free(d->keys, d->n_keys);
     last_job_done(&d->last);
@@ -388,6 +391,40 @@ bool disk_uses_job(const Disk *d, const Graph *g, const GraphVertex *job)
     return false;
 }
 
+void disk_slow_guest(Disk *d, bool slow)
+{
+    if (!d->throttle && slow)
+        (void)disk_throttle_new(d, &d->throttle);
+    if (d->throttle)
+        disk_throttle_want(d->throttle, slow);
+}
+
+bool disk_is_slowed(const Disk *d)
+{
+    return d->throttle && disk_throttle_is_slowed(d->throttle);
+}
+
+void disk_recall_throttle(Disk *d)
+{
+    const LedgerGroup *g = ledger_find(vm_ledger(d->vm), vm_name(d->vm), d->name);
+
+    if (g && g->throttle && !d->throttle)
+        (void)disk_throttle_new(d, &d->throttle);
+}
+
+void disk_leave_throttle(const Disk *d)
+{
+    if (d->throttle)
+        disk_throttle_leave(d->throttle);
+}
+
+void disk_drop_throttle(Disk *d)
+{
+    if (disk_is_slowed(d))
+        (void)ledger_note_throttle(vm_ledger(d->vm), vm_name(d->vm), d->name, /* limits= */ NULL);
+    d->throttle = disk_throttle_free(d->throttle);
+}
+
 void disk_set_job(Disk *d, Commit *job)
 {
     if (d->job != job)
@@ -433,6 +470,8 @@ static void record_end(Disk *d, const LastJob *last)
 void disk_end_job(Disk *d, LastJob *last)
 {
     record_end(d, last);
+    if (d->throttle)
+        disk_throttle_end_job(d->throttle);
     free(d->ended);
     d->ended = strdup(commit_qemu_id(d->job));
     last_job_done(&d->last);

@@ -79,6 +79,17 @@ bool disk_refuses_second_job(const Disk *d, Refusal *ret_refusal);
 void disk_pivot(Disk *d, DoneFunc done, void *userdata);
 void disk_abort(Disk *d, DoneFunc done, void *userdata);
 
+/* For commit: whether the guest is to write more slowly. */
+void disk_slow_guest(Disk *d, bool slow);
+bool disk_is_slowed(const Disk *d);
+/* Once the VM has its name: a guest that an earlier process has slowed down goes on as before, or
+ * as the job wants it. */
+void disk_recall_throttle(Disk *d);
+/* The service is leaving. */
+void disk_leave_throttle(const Disk *d);
+/* The device is gone, and its limits with it. */
+void disk_drop_throttle(Disk *d);
+
 /* For commit: the job goes without a result; the caller frees it. */
 void disk_drop_job(Disk *d);
 /* For commit: the job, which nobody has heard of, is freed; QEMU may list it once more. */

@@ -30,6 +30,7 @@ Graph *graph_free(Graph *g)
         free(g->devices[i].drive);
         free(g->devices[i].qdev);
         free(g->devices[i].node);
+        free(g->devices[i].group);
     }
     for (size_t i = 0; i < g->n_exports; i++) {
         free(g->exports[i].id);

@@ -69,12 +69,20 @@ typedef struct GraphDevice {
     char *drive; /* -drive id, "" for none */
     char *qdev;  /* QOM path or bare id, "" for none */
     char *node;  /* inserted node, "" for an empty drive */
+    char *group; /* of its throttle, "" for none */
 } GraphDevice;
 
 typedef struct GraphExport {
     char *id;
     char *node;
 } GraphExport;
+
+/* QAPI type BlockDeviceIoStatus: what a job that an I/O error has paused was stopped by. */
+typedef enum GraphIoStatus {
+    GRAPH_IO_OK,
+    GRAPH_IO_NO_SPACE,
+    GRAPH_IO_FAILED,
+} GraphIoStatus;
 
 typedef struct GraphJob {
     char *id;
@@ -86,6 +94,7 @@ typedef struct GraphJob {
     bool block;         /* known to query-block-jobs, which says what follows, and the speed */
     bool paused;        /* somebody has paused it, or QEMU has for the time of a drain */
     bool auto_finalize; /* QEMU changes the graph without being asked */
+    GraphIoStatus io_status;
 } GraphJob;
 
 typedef struct Graph {

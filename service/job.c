@@ -32,6 +32,7 @@ static const Transition table[JOB_PHASE_MAX_][JOB_EVENT_MAX_] = {
         {
             [JOB_EVENT_READY] = GO(READY, READY),
             [JOB_EVENT_ABORT] = GO(ENDING, JOB_EFFECT_NONE),
+            [JOB_EVENT_FORCED] = GO(ENDING, JOB_EFFECT_NONE),
             [JOB_EVENT_PENDING] = GO(HELD, RECORD),
             [JOB_EVENT_CONCLUDED] = GO(SETTLING, SETTLE),
             [JOB_EVENT_GONE] = GO(SETTLING, SETTLE),
@@ -41,6 +42,7 @@ static const Transition table[JOB_PHASE_MAX_][JOB_EVENT_MAX_] = {
         {
             [JOB_EVENT_PIVOT] = GO(ENDING, JOB_EFFECT_NONE),
             [JOB_EVENT_ABORT] = GO(ENDING, JOB_EFFECT_NONE),
+            [JOB_EVENT_FORCED] = GO(ENDING, JOB_EFFECT_NONE),
             [JOB_EVENT_PENDING] = GO(HELD, RECORD),
             [JOB_EVENT_CONCLUDED] = GO(SETTLING, SETTLE),
             [JOB_EVENT_GONE] = GO(SETTLING, SETTLE),
@@ -49,6 +51,7 @@ static const Transition table[JOB_PHASE_MAX_][JOB_EVENT_MAX_] = {
     [JOB_ENDING] =
         {
             [JOB_EVENT_RESTART] = GO(ENDING, JOB_EFFECT_NONE),
+            [JOB_EVENT_FORCED] = GO(ENDING, JOB_EFFECT_NONE),
             [JOB_EVENT_PENDING] = GO(HELD, RECORD),
             [JOB_EVENT_CONCLUDED] = GO(SETTLING, SETTLE),
             [JOB_EVENT_GONE] = GO(SETTLING, SETTLE),
@@ -86,7 +89,7 @@ unsigned job_handle(JobMachine *m, JobEvent event)
         return JOB_EFFECT_NONE;
     if (event == JOB_EVENT_PIVOT)
         m->intent = JOB_INTENT_PIVOT;
-    if (event == JOB_EVENT_ABORT)
+    if (event == JOB_EVENT_ABORT || event == JOB_EVENT_FORCED)
         m->intent = JOB_INTENT_ABORT;
     if (event == JOB_EVENT_READY)
         m->announced = true;
@@ -122,6 +125,7 @@ JobState job_state(const JobMachine *m)
     case JOB_READY:
         return m->paused ? JOB_STATE_PAUSED : JOB_STATE_READY;
     case JOB_ENDING:
+        return m->paused ? JOB_STATE_PAUSED : ending_state(m);
     case JOB_HELD:
     case JOB_RELEASED:
     case JOB_SETTLING:
@@ -185,6 +189,7 @@ static const char *const events[] = {
     [JOB_EVENT_READY] = "ready",
     [JOB_EVENT_PIVOT] = "pivot",
     [JOB_EVENT_ABORT] = "abort",
+    [JOB_EVENT_FORCED] = "forced",
     [JOB_EVENT_RESTART] = "restart",
     [JOB_EVENT_PENDING] = "pending",
     [JOB_EVENT_BARRIER_DONE] = "barrier-done",

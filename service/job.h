@@ -37,6 +37,7 @@ typedef enum JobEvent {
     JOB_EVENT_READY,           /* status ready, however often it is seen */
     JOB_EVENT_PIVOT,           /* QEMU has accepted to complete */
     JOB_EVENT_ABORT,           /* QEMU has accepted to cancel */
+    JOB_EVENT_FORCED,          /* QEMU has accepted to cancel at once, whatever was asked before */
     JOB_EVENT_RESTART,         /* an ended job must be started again before it can pivot */
     JOB_EVENT_PENDING,         /* status pending */
     JOB_EVENT_BARRIER_DONE,    /* what must be on record is */
@@ -121,7 +122,7 @@ typedef enum JobGraph {
 typedef struct JobMachine {
     JobPhase phase;
     JobIntent intent;
-    bool paused;    /* by a user; drains make QEMU's own "paused" flicker */
+    bool paused;    /* by a user or an I/O error; drains make QEMU's own "paused" flicker */
     bool announced; /* JobReady has been sent */
     bool held;      /* has stood at the barrier: base and overlay were equal there */
 } JobMachine;

@@ -94,6 +94,12 @@ int ledger_revise(const LedgerGroup *before, const LedgerDisk *disk, const Chain
         g->ready_job = before->ready_job ? strdup(before->ready_job) : NULL;
         g->abort_job = before->abort_job ? strdup(before->abort_job) : NULL;
         g->pivot_job = before->pivot_job ? strdup(before->pivot_job) : NULL;
+        /* Limits of a process that is gone. */
+        if (before->throttle && strcmp(before->instance, disk->instance) == 0) {
+            g->throttle = strdup(before->throttle);
+            if (!g->throttle)
+                return -ENOMEM;
+        }
         r = ledger_group_set_last(g, &before->last);
         if (r < 0)
             return r;

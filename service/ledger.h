@@ -53,6 +53,7 @@ typedef struct LedgerGroup {
     LedgerImage *images;
     size_t n_images;
     char *ready_job; /* id of the job whose JobReady has been announced, NULL for none */
+    char *throttle;  /* the user's limits of a disk whose guest is slowed down, NULL for none */
     char *abort_job; /* id of the job that was told to keep the overlay, NULL for none */
     char *pivot_job; /* id of the job whose group is told to pivot, NULL for none */
     LedgerJob last;
@@ -117,6 +118,9 @@ int ledger_note_abort(Ledger *l, const char *vm, const char *disk, const char *j
 /* Whoever finds some jobs of a group on their way to their end must know that it was a Pivot of
  * all; one of them tells for all. NULL takes it back. */
 int ledger_note_wish(Ledger *l, const char *vm, const char *disk, const char *job);
+/* The guest is about to be slowed down; limits is what the user has, as block-throttle writes it.
+ * Forgotten with the process that was seen. NULL takes it back. */
+int ledger_note_throttle(Ledger *l, const char *vm, const char *disk, const char *limits);
 /* A job has ended, with the chain as it is seen now; where it was merged, what was merging is
  * stale. NULL: nobody can see the chain any more, and what is on record of images holds. */
 int ledger_note_end(Ledger *l, const LedgerDisk *disk, const Chain *chain, bool merged,

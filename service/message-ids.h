@@ -9,6 +9,12 @@
 #define MESSAGE_JOB_FINISHED "24cbb09205494bc58b37ba0aeaddfdc3"
 /* A job ended with an error. VM=, DISK=, JOB=. */
 #define MESSAGE_JOB_FAILED "d4e41255f6274e789566a660788db567"
+/* An I/O error has paused a job. VM=, DISK=, JOB=, DETAIL= (the error). */
+#define MESSAGE_JOB_STOPPED "af12eabce4e14d6e9c59c3e8ddf40207"
+/* A job is not ready at its deadline. VM=, DISK=, JOB=, DETAIL= (what is done about it). */
+#define MESSAGE_DEADLINE_PASSED "50662492801d4678acf2550667b575f4"
+/* A guest is slowed down for a job. VM=, DISK=, JOB=. */
+#define MESSAGE_GUEST_SLOWED "ff98d3e39f9b4fee8b9b684aa496f57f"
 /* The VM went away under a job. VM=, DISK=, JOB=. */
 #define MESSAGE_JOB_LOST "48d939cb87b14199ba3d9f776f833683"
 /* A peer of the monitor socket was turned away: it is silent, talks no QMP, or is one too many.

@@ -29,6 +29,8 @@ typedef enum CommitChange {
     COMMIT_CHANGE_STATE = 1 << 0,
     COMMIT_CHANGE_PROGRESS = 1 << 1,
     COMMIT_CHANGE_SPEED = 1 << 2,
+    COMMIT_CHANGE_ERROR = 1 << 3,
+    COMMIT_CHANGE_SLOWED = 1 << 4,
 } CommitChange;
 
 typedef struct DomainObserver {

@@ -127,6 +127,8 @@ static void remove_disk(VmDisks *all, size_t i)
     Disk *d = all->disks[i];
 
     announce_removed(all, d);
+    if (vm_is_published(all->vm))
+        disk_drop_throttle(d);
     memmove(&all->disks[i], &all->disks[i + 1], (all->n - i - 1) * sizeof(Disk *));
     all->n--;
     disk_free(d);
@@ -276,4 +278,14 @@ void vm_disks_handle_jobs(VmDisks *all, const Graph *jobs)
         if (job)
             commit_handle_status(job, graph_find_job(jobs, commit_qemu_id(job)));
     }
+}
+
+void vm_disks_handle_io_error(VmDisks *all, json_object *data)
+{
+    const char *job;
+    bool read;
+    Disk *d = block_event_job_error(data, &job, &read) < 0 ? NULL : find_job(all, job);
+
+    if (d)
+        commit_handle_io_error(disk_job(d), read);
 }

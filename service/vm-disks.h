@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <json-c/json.h>
+
 #include "cleanup.h"
 #include "graph.h"
 #include "observer.h"
@@ -19,5 +21,8 @@ VmDisks *vm_disks_free(VmDisks *all);
 int vm_disks_update(VmDisks *all, const Graph *g);
 /* Tells each job what QEMU says of it. */
 void vm_disks_handle_jobs(VmDisks *all, const Graph *jobs);
+
+/* Tells the job that is meant, if it is here, of an I/O error (BLOCK_EVENT_JOB_ERROR). */
+void vm_disks_handle_io_error(VmDisks *all, json_object *data);
 
 Disk *vm_disks_next(const VmDisks *all, const Disk *previous);

@@ -285,6 +285,9 @@ static void on_event(Qmp *q, const char *name, json_object *data, void *userdata
     Vm *vm = userdata;
 
     switch (block_event(name)) {
+    case BLOCK_EVENT_JOB_ERROR:
+        vm_disks_handle_io_error(vm->disks, data);
+        __attribute__((fallthrough));
     case BLOCK_EVENT_JOBS:
         /* Without a job of ours it is somebody else's, or one that has just been dismissed. */
         if (vm_count_jobs(vm) > 0)
@@ -420,6 +423,8 @@ bool vm_is_published(const Vm *vm)
 
 void vm_withdraw(Vm *vm)
 {
+    for (Disk *d = vm_next_disk(vm, NULL); d; d = vm_next_disk(vm, d))
+        disk_leave_throttle(d);
     vm->published = false;
 }
 
@@ -431,9 +436,11 @@ void vm_publish(Vm *vm)
     vm->observer->vm_added(vm, vm->observer_userdata);
     for (Disk *d = vm_next_disk(vm, NULL); d; d = vm_next_disk(vm, d))
         vm->observer->disk_added(d, vm->observer_userdata);
-    for (Disk *d = vm_next_disk(vm, NULL); d; d = vm_next_disk(vm, d))
+    for (Disk *d = vm_next_disk(vm, NULL); d; d = vm_next_disk(vm, d)) {
+        disk_recall_throttle(d);
         if (disk_job(d))
             commit_recall(disk_job(d));
+    }
     group_resume(vm);
     if (vm_count_jobs(vm) > 0)
         vm_refresh_jobs(vm);

@@ -16,6 +16,7 @@ typedef struct FakeExport {
 typedef struct FakeJob {
     char *id, *status, *error;
     char *node; /* NULL where the graph does not show it */
+    char *io_status;
     bool auto_finalize;
     bool paused;
 } FakeJob;
@@ -23,11 +24,12 @@ typedef struct FakeJob {
 struct FakeVm {
     QmpPeer *peer;
     GPtrArray *disks, *exports, *jobs;
-    GHashTable *writable; /* nodes */
-    GHashTable *files;    /* node to the node of its file, where it is shown */
-    GHashTable *bitmaps;  /* node to its list */
-    GHashTable *answers;  /* question to what follows from the state */
-    char *job;            /* the one that was added or chosen last */
+    GHashTable *writable;  /* nodes */
+    GHashTable *files;     /* node to the node of its file, where it is shown */
+    GHashTable *bitmaps;   /* node to its list */
+    GHashTable *throttles; /* disk to the members of its limits, where there are any */
+    GHashTable *answers;   /* question to what follows from the state */
+    char *job;             /* the one that was added or chosen last */
     char *name;
 };
 
@@ -57,6 +59,7 @@ static void job_free(gpointer data)
     g_free(j->status);
     g_free(j->error);
     g_free(j->node);
+    g_free(j->io_status);
     g_free(j);
 }
 
@@ -191,8 +194,10 @@ static void answer_devices(FakeVm *f)
 
     for (guint k = 0; k < f->disks->len; k++) {
         const FakeDisk *d = g_ptr_array_index(f->disks, k);
+        const char *throttle = g_hash_table_lookup(f->throttles, d->id);
         g_autofree char *inserted =
-            d->nodes[0] ? g_strdup_printf(", 'inserted': {'node-name': '%s'}", d->nodes[0])
+            d->nodes[0] ? g_strdup_printf(", 'inserted': {'node-name': '%s', %s}", d->nodes[0],
+                                          throttle ? throttle : FAKE_NO_LIMITS)
                         : g_strdup("");
 
         if (d->has_device)
@@ -241,9 +246,11 @@ static void answer_jobs(FakeVm *f)
                                               j->id, j->status, error));
         g_ptr_array_add(
             block_jobs,
-            g_strdup_printf("{'device': '%s', 'speed': 0, 'paused': %s, 'auto-finalize': %s}",
+            g_strdup_printf("{'device': '%s', 'speed': 0, 'paused': %s, 'auto-finalize': %s, "
+                            "'io-status': '%s'}",
                             j->id, j->paused ? "true" : "false",
-                            j->auto_finalize ? "true" : "false"));
+                            j->auto_finalize ? "true" : "false",
+                            j->io_status ? j->io_status : "ok"));
     }
     text = list_join(jobs);
     block_text = list_join(block_jobs);
@@ -286,6 +293,7 @@ FakeVm *fake_vm_new(sd_event *event, const char *name)
     f->writable = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     f->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     f->bitmaps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    f->throttles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     f->answers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     open_monitor(f, event);
     return f;
@@ -306,6 +314,7 @@ void fake_vm_free(FakeVm *f)
     g_hash_table_unref(f->writable);
     g_hash_table_unref(f->files);
     g_hash_table_unref(f->bitmaps);
+    g_hash_table_unref(f->throttles);
     g_hash_table_unref(f->answers);
     g_free(f->job);
     g_free(f->name);
@@ -339,6 +348,23 @@ void fake_vm_set_disk(FakeVm *f, const char *id, const char *nodes)
 void fake_vm_set_chain(FakeVm *f, const char *id, const char *nodes)
 {
     set_chain(f, id, nodes, false);
+}
+
+void fake_vm_set_throttle(FakeVm *f, const char *id, const char *limits)
+{
+    g_hash_table_replace(f->throttles, g_strdup(id), g_strdup(limits));
+    answer_disks(f);
+}
+
+void fake_vm_take_throttle(FakeVm *f, const char *id, const QmpPeerCommand *set)
+{
+    g_autofree char *text =
+        g_strdup(json_object_to_json_string_ext(set->args, JSON_C_TO_STRING_PLAIN));
+
+    g_strdelimit(text, "\"", '\'');
+    text[strlen(text) - 1] = '\0';
+    fake_vm_set_throttle(f, id, text + 1);
+    qmp_peer_reply(f->peer, set, "{}");
 }
 
 void fake_vm_set_writable(FakeVm *f, const char *node)
@@ -453,6 +479,26 @@ void fake_vm_move(FakeVm *f, const char *status)
 
     fake_vm_set_status(f, status);
     qmp_peer_event(f->peer, "JOB_STATUS_CHANGE", data);
+}
+
+void fake_vm_set_io_status(FakeVm *f, const char *io_status)
+{
+    FakeJob *j = last_job(f);
+
+    g_free(j->io_status);
+    j->io_status = g_strdup(io_status);
+    j->paused = strcmp(io_status, "ok") != 0;
+    answer_jobs(f);
+}
+
+void fake_vm_stop(FakeVm *f, const char *status, const char *io_status)
+{
+    g_autofree char *data =
+        g_strdup_printf("{'device': '%s', 'operation': 'write', 'action': 'stop'}", f->job);
+
+    fake_vm_set_status(f, status);
+    fake_vm_set_io_status(f, io_status);
+    qmp_peer_event(f->peer, "BLOCK_JOB_ERROR", data);
 }
 
 const char *fake_vm_job_id(const FakeVm *f)

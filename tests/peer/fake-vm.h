@@ -29,6 +29,11 @@ void fake_vm_answer(FakeVm *f, const QmpPeerCommand *question);
 void fake_vm_set_disk(FakeVm *f, const char *id, const char *nodes);
 /* A chain that no device uses, known by that name to the test alone. */
 void fake_vm_set_chain(FakeVm *f, const char *id, const char *nodes);
+/* What its device is throttled to, members of BlockDeviceInfo. */
+#define FAKE_NO_LIMITS "'bps': 0, 'bps_rd': 0, 'bps_wr': 0, 'iops': 0, 'iops_rd': 0, 'iops_wr': 0"
+void fake_vm_set_throttle(FakeVm *f, const char *id, const char *limits);
+/* Accepts block_set_io_throttle: that is what it is throttled to now. */
+void fake_vm_take_throttle(FakeVm *f, const char *id, const QmpPeerCommand *set);
 void fake_vm_set_writable(FakeVm *f, const char *node);
 /* The node of an image's file, which is left out else. */
 void fake_vm_set_file(FakeVm *f, const char *node, const char *file);
@@ -52,4 +57,8 @@ void fake_vm_set_status(FakeVm *f, const char *status);
 void fake_vm_set_error(FakeVm *f, const char *error);
 /* The same with the event. */
 void fake_vm_move(FakeVm *f, const char *status);
+/* What an I/O error leaves of the job (QAPI type BlockDeviceIoStatus); without an event. */
+void fake_vm_set_io_status(FakeVm *f, const char *io_status);
+/* An I/O error pauses the job. */
+void fake_vm_stop(FakeVm *f, const char *status, const char *io_status);
 const char *fake_vm_job_id(const FakeVm *f);

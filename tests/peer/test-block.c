@@ -80,6 +80,7 @@ static const Lie lies[] = {
     {"query-block", "[{'device': '', 'qdev': 1}]"},
     {"query-block", "[{'device': '', 'inserted': []}]"},
     {"query-block", "[{'device': '', 'inserted': {'node-name': 1}}]"},
+    {"query-block", "[{'device': '', 'inserted': {'node-name': 'n', 'group': 1}}]"},
     {"query-block-exports", "{}"},
     {"query-block-exports", "[{'id': 'e'}]"},
     {"query-block-exports", "[{'node-name': 'n'}]"},
@@ -98,6 +99,8 @@ static const Lie lies[] = {
     {"query-block-jobs", "[{'device': 'j', 'speed': '0', 'paused': false, 'auto-finalize': true}]"},
     {"query-block-jobs", "[{'device': 'j', 'speed': 0, 'paused': false, 'auto-finalize': 1}]"},
     {"query-block-jobs", "[{'device': 'j', 'speed': 0, 'paused': 0, 'auto-finalize': true}]"},
+    {"query-block-jobs", "[{'device': 'j', 'speed': 0, 'paused': false, 'auto-finalize': true, "
+                         "'io-status': 7}]"},
 };
 
 static void tell_truth(Reader *r)

@@ -4,12 +4,28 @@
  */
 #include "scene.h"
 
+#include <glib/gstdio.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #include "wait.h"
 
-#define SLOW_BYTES_PER_SECOND 1048576
+#define SLOW_BYTES_PER_SECOND IMAGE_MIB
+
+/* Where nobody may mount, blkdebug refuses to write: always, until a flush of the base gives it a
+ * rule that means nothing in place of that one; or once, when the sector is reached. */
+#define NO_ROOM                                                                                    \
+    "file.driver=blkdebug,file.inject-error.0.event=none,file.inject-error.0.iotype=write,"        \
+    "file.inject-error.0.errno=28,file.inject-error.1.event=flush_to_os,"                          \
+    "file.inject-error.1.iotype=discard,file.image.driver=file,file.image.filename"
+#define NO_ROOM_THERE                                                                              \
+    "file.driver=blkdebug,file.inject-error.0.event=none,file.inject-error.0.iotype=write,"        \
+    "file.inject-error.0.errno=28,file.inject-error.0.once=on,"                                    \
+    "file.inject-error.0.sector=" G_STRINGIFY(                                                     \
+        SCENE_FULL_SECTOR) ","                                                                     \
+                           "file.image.driver=file,file.image.filename"
 
 const char *scene_base(const Scene *s)
 {
@@ -51,8 +67,14 @@ void scene_check_marks(const Scene *s, unsigned image, unsigned first, unsigned 
 }
 
 /* How the file of an image is opened; the caller appends its name. */
-static const char *file_options(const SceneOptions *options, unsigned index)
+static const char *file_options(const Scene *s, const SceneOptions *options, unsigned index)
 {
+    if (index == 0 && options->base_options)
+        return options->base_options;
+    if (index == 0 && options->no_room && !s->small)
+        return NO_ROOM;
+    if (index == 0 && options->no_room_above && !s->small)
+        return NO_ROOM_THERE;
     if (index == 0 && options->slow_base)
         return "file.driver=throttle,file.throttle-group=slow,file.file.driver=file,"
                "file.file.filename";
@@ -67,21 +89,23 @@ static const char *file_options(const SceneOptions *options, unsigned index)
 static void add_nodes(const Scene *s, const SceneOptions *options)
 {
     if (options->slow_base)
-        qemu_option(s->vm, "-object", "throttle-group,id=slow,x-bps-write=%d",
-                    SLOW_BYTES_PER_SECOND);
+        qemu_option(s->vm, "-object", "throttle-group,id=slow,x-bps-write=%" PRIu64,
+                    options->base_speed > 0 ? options->base_speed : SLOW_BYTES_PER_SECOND);
     for (unsigned i = 0; i < s->depth; i++) {
         const bool writable = i == s->depth - 1 || (i == 0 && options->base_writable);
         g_autofree char *backing = i > 0 ? g_strdup_printf(",backing=node%u", i - 1) : g_strdup("");
 
-        qemu_option(s->vm, "-blockdev", "driver=%s,node-name=node%u,read-only=%s,%s=%s%s",
-                    scene_format(s, i), i, writable ? "off" : "on", file_options(options, i),
-                    s->chain[i], backing);
+        qemu_option(s->vm, "-blockdev", "driver=%s,node-name=node%u,read-only=%s,%s=%s%s%s",
+                    scene_format(s, i), i, writable ? "off" : "on", file_options(s, options, i),
+                    s->chain[i], i == 0 && options->base_suffix ? options->base_suffix : "",
+                    backing);
     }
 }
 
 static void add_disk(const Scene *s, const SceneOptions *options)
 {
-    if (options->blockdev || options->slow_base || options->full_base) {
+    if (options->blockdev || options->slow_base || options->full_base || options->no_room ||
+        options->no_room_above || options->base_options) {
         add_nodes(s, options);
         qemu_option(s->vm, "-device",
                     "virtio-blk-pci,drive=node%u,id=vda,bootindex=1,write-cache=off", s->depth - 1);
@@ -92,11 +116,44 @@ static void add_disk(const Scene *s, const SceneOptions *options)
     qemu_option(s->vm, "-device", "virtio-blk-pci,drive=d0,id=vda,bootindex=1");
 }
 
+/* In a mount namespace of this program's own, so that nothing stays behind it. */
+static bool mount_small(const char *dir, const char *size)
+{
+    static bool alone;
+
+    if (!alone) {
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+            return false;
+        alone = true;
+    }
+    g_assert_cmpint(g_mkdir(dir, 0700), ==, 0);
+    return mount("tmpfs", dir, "tmpfs", 0, size) == 0;
+}
+
+static void make_small(Scene *s, const SceneOptions *options)
+{
+    g_autofree char *dir = g_build_filename(s->rig->dir, "small", NULL);
+
+    if (!options->no_room && !options->no_room_above)
+        return;
+    if (mount_small(dir, options->no_room ? "size=8m" : "size=48m"))
+        s->small = g_steal_pointer(&dir);
+}
+
+void scene_make_room(Scene *s)
+{
+    if (s->small)
+        g_assert_cmpint(mount(NULL, s->small, NULL, MS_REMOUNT, "size=128m"), ==, 0);
+    else
+        qmp_client_do(qemu_monitor(s->vm), "human-monitor-command",
+                      "{'command-line': 'qemu-io node0 flush'}");
+}
+
 static void make_chain(Scene *s, const SceneOptions *options)
 {
     s->chain = g_new0(char *, s->depth + 1);
-    s->base = base_new(options->base_place, s->rig->dir, "image.0", s->base_format,
-                       options->base_size > 0 ? options->base_size : SCENE_SIZE);
+    s->base = base_new(options->base_place, s->small ? s->small : s->rig->dir, "image.0",
+                       s->base_format, options->base_size > 0 ? options->base_size : SCENE_SIZE);
     s->chain[0] = g_strdup(base_name(s->base));
     for (unsigned i = 1; i < s->depth; i++) {
         g_autofree char *name = g_strdup_printf("image.%u", i);
@@ -107,7 +164,7 @@ static void make_chain(Scene *s, const SceneOptions *options)
         s->chain[i] = image_overlay(s->rig->dir, name, below, scene_format(s, i - 1), SCENE_SIZE);
     }
     image_fill(scene_top(s), scene_format(s, s->depth - 1), SCENE_DATA_BYTE, SCENE_DATA_OFFSET,
-               SCENE_DATA_LENGTH);
+               options->little_data ? SCENE_DATA_LITTLE : SCENE_DATA_LENGTH);
 }
 
 Scene *scene_new(const SceneOptions *options)
@@ -120,6 +177,7 @@ Scene *scene_new(const SceneOptions *options)
     s->recorder = s->rig->recorder;
     s->depth = options->depth > 0 ? options->depth : 2;
     s->base_format = options->base_format ? options->base_format : "qcow2";
+    make_small(s, options);
     make_chain(s, options);
     if (options->prepare)
         options->prepare(s);
@@ -149,6 +207,9 @@ void scene_free(Scene *s)
     qemu_free(s->vm);
     guest_free(s->guest);
     base_free(s->base);
+    if (s->small)
+        (void)umount2(s->small, MNT_DETACH);
+    g_free(s->small);
     rig_free(s->rig);
     g_strfreev(s->chain);
     g_free(s->disk);
@@ -250,7 +311,8 @@ void scene_wait_depth(Scene *s, unsigned depth)
     wait_until("a chain of another depth", has_depth, &awaited);
 }
 
-/* QEMU's name of an image whose options differ from its header is "json:" and those options. */
+/* QEMU's name of an image whose options differ from its header is "json:" and those options, in an
+ * order that may be another one each time. */
 static char *plain_name(const char *name)
 {
     json_object *options, *file, *inner;
@@ -260,7 +322,8 @@ static char *plain_name(const char *name)
         return g_strdup(name);
     options = json_tokener_parse(name + strlen("json:"));
     file = qmp_member(options, "file");
-    while (json_object_object_get_ex(file, "file", &inner))
+    while (json_object_object_get_ex(file, "file", &inner) ||
+           json_object_object_get_ex(file, "image", &inner))
         file = inner;
     plain = g_strdup(qmp_text(file, "filename"));
     json_object_put(options);
@@ -282,9 +345,9 @@ void scene_check_active(Scene *s, unsigned depth, const char *file)
 {
     g_autofree char *active = qemu_active_file(s->vm, "/machine/peripheral/vda");
     g_autofree char *chained = property_chain_string(s->recorder, s->disk, 0, "file");
-    g_autofree char *plain = plain_name(active);
+    g_autofree char *plain = plain_name(active), *chained_plain = plain_name(chained);
 
     g_assert_cmpuint(property_u32(s->recorder, s->disk, DISK_INTERFACE, "ChainDepth"), ==, depth);
     g_assert_cmpstr(plain, ==, file);
-    g_assert_cmpstr(chained, ==, active);
+    g_assert_cmpstr(chained_plain, ==, file);
 }

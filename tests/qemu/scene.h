@@ -16,6 +16,9 @@
 #define SCENE_DATA_BYTE 0xa5
 #define SCENE_DATA_OFFSET (16 * IMAGE_MIB)
 #define SCENE_DATA_LENGTH (32 * IMAGE_MIB)
+#define SCENE_DATA_LITTLE (4 * IMAGE_MIB)
+#define SCENE_FULL_OFFSET (48 * IMAGE_MIB)
+#define SCENE_FULL_SECTOR 100000 /* one sector behind it */
 #define SCENE_SIZE (64 * IMAGE_MIB)
 
 typedef struct Scene Scene;
@@ -25,12 +28,19 @@ typedef struct SceneOptions {
     BasePlace base_place;    /* not BASE_FILE: the format is "raw", and no guest of slow_base */
     unsigned depth;          /* images in the chain; 0: 2 */
     uint64_t base_size;      /* 0: SCENE_SIZE, which the images above always have */
-    bool slow_base;     /* the base takes 1 MiB/s until scene_release(): no commit ends before */
-    bool blockdev;      /* -blockdev with node names "node0" (base) and up, instead of -drive */
-    bool full_base;     /* the same, and each write to the base fails for want of space */
-    bool base_writable; /* with blockdev: the base is open read-write from the start */
-    bool relative;      /* images record the names of their backing files without a directory */
-    bool no_guest;      /* the machine does not start (-S) and has no boot disk */
+    uint64_t base_speed;     /* of a slow base, bytes/s; 0: 1 MiB */
+    bool little_data;        /* SCENE_DATA_LITTLE instead of SCENE_DATA_LENGTH */
+    bool slow_base; /* the base takes 1 MiB/s until scene_release(): no commit ends before */
+    bool blockdev;  /* -blockdev with node names "node0" (base) and up, instead of -drive */
+    bool full_base; /* the same, and each write to the base fails for want of space */
+    bool no_room;   /* the same, and until scene_make_room() the base has room for a little only */
+    bool no_room_above;       /* the same, with room for all below SCENE_FULL_OFFSET; a raw base */
+    const char *base_options; /* how the file of the base is opened, with blockdev; the last one is
+                               * for its name */
+    const char *base_suffix;  /* of that name */
+    bool base_writable;       /* with blockdev: the base is open read-write from the start */
+    bool relative; /* images record the names of their backing files without a directory */
+    bool no_guest; /* the machine does not start (-S) and has no boot disk */
     GuestOptions guest;
     void (*prepare)(const Scene *s);  /* more data for the images, before the start; NULL */
     void (*add_disk)(const Scene *s); /* gives QEMU the disk "vda" in another way; NULL */
@@ -45,7 +55,8 @@ struct Scene {
     char **chain; /* chain[0] is the base, as QEMU calls it */
     unsigned depth;
     const char *base_format;
-    char *disk; /* object path */
+    char *disk;  /* object path */
+    char *small; /* mount point of a small file system, NULL for none */
 };
 
 /* options may be NULL. The guest has written, and the disk is on the bus. */
@@ -75,6 +86,8 @@ char *scene_snapshot(Scene *s, const char *name);
 void scene_release(Scene *s);
 #define scene_commit_with(s, ...)                                                                  \
     recorder_call((s)->recorder, (s)->disk, DISK_INTERFACE, "CommitWith", "a{sv}", __VA_ARGS__)
+/* The file system of the base grows. */
+void scene_make_room(Scene *s);
 /* Disk.Commit(active); returns the position from which the job's signals are to be sought. */
 unsigned scene_commit(Scene *s, bool active);
 /* Waits for the signal from that position on; its position. */

@@ -11,9 +11,9 @@
 /* What means something in a phase, written down a second time: a list of events. */
 static const char *const meaningful[JOB_PHASE_MAX_] = {
     [JOB_STARTING] = "started lost",
-    [JOB_RUNNING] = "ready abort pending concluded gone lost",
-    [JOB_READY] = "pivot abort pending concluded gone lost",
-    [JOB_ENDING] = "restart pending concluded gone lost",
+    [JOB_RUNNING] = "ready abort forced pending concluded gone lost",
+    [JOB_READY] = "pivot abort forced pending concluded gone lost",
+    [JOB_ENDING] = "restart forced pending concluded gone lost",
     [JOB_HELD] = "restart barrier-done barrier-refused concluded gone lost",
     [JOB_RELEASED] = "concluded gone lost",
     [JOB_SETTLING] = "settled lost",
@@ -114,8 +114,9 @@ static void check_meaning(const Walker *before, JobEvent event, const Walker *af
     if (!means_something(phase, event) && moved)
         g_error("'%s' did something in phase '%s'", job_event_to_string(event),
                 job_phase_to_string(phase));
-    /* A restarted job is on its way to the end, as it was. */
-    if (means_something(phase, event) && event != JOB_EVENT_RESTART && !moved)
+    /* A job that is restarted, or told once more to end, is on its way to the end, as it was. */
+    if (means_something(phase, event) && event != JOB_EVENT_RESTART && event != JOB_EVENT_FORCED &&
+        !moved)
         g_error("'%s' did nothing in phase '%s'", job_event_to_string(event),
                 job_phase_to_string(phase));
 }
@@ -241,7 +242,7 @@ static void check_intent(const Walker *before, JobEvent event, const Walker *aft
         return;
     if (event == JOB_EVENT_PIVOT)
         intent = JOB_INTENT_PIVOT;
-    if (event == JOB_EVENT_ABORT)
+    if (event == JOB_EVENT_ABORT || event == JOB_EVENT_FORCED)
         intent = JOB_INTENT_ABORT;
     g_assert_cmpint(after->machine.intent, ==, intent);
     g_assert_cmpint(after->machine.paused, ==, before->machine.paused);
@@ -266,6 +267,8 @@ static void check_state(const Walker *before, JobEvent event, const Walker *afte
         expected = m->paused ? "paused" : "running";
     else if (m->phase == JOB_READY)
         expected = m->paused ? "paused" : "ready";
+    else if (m->phase == JOB_ENDING && m->paused)
+        expected = "paused";
     else if (m->phase != JOB_STARTING && m->phase != JOB_FINISHED)
         expected = endings[m->intent];
     g_assert_cmpstr(job_state_to_string(job_state(m)), ==, expected);

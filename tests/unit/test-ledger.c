@@ -161,6 +161,24 @@ static void test_ready_and_last_job_are_kept(void)
     g_assert_cmpstr(g->last.id, ==, "j1");
 }
 
+/* A throttle is a matter of one process of QEMU. */
+static void test_throttle_ends_with_the_process(void)
+{
+    g_autoptr(Shelf) s = shelf_new();
+
+    g_assert_cmpint(ledger_note_throttle(s->ledger, "web1", SHELF_DISK, "{}"), ==, -ENOENT);
+    shelf_note(s, "web1", "i1", "/top /base");
+    g_assert_cmpint(ledger_note_throttle(s->ledger, "web1", SHELF_DISK, "{}"), ==, 0);
+    shelf_note(s, "web1", "i1", "/new /top /base");
+    shelf_end(s, "web1", "i1", "/new /top /base", false, "j1");
+    shelf_end(s, "web1", "i1", NULL, false, "j2");
+    shelf_reopen(s);
+    g_assert_cmpstr(ledger_find(s->ledger, "web1", SHELF_DISK)->throttle, ==, "{}");
+    shelf_note(s, "web1", "i2", "/new /top /base");
+    shelf_reopen(s);
+    g_assert_null(ledger_find(s->ledger, "web1", SHELF_DISK)->throttle);
+}
+
 static void test_abort_is_kept_until_taken_back(void)
 {
     g_autoptr(Shelf) s = shelf_new();
@@ -423,6 +441,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/ledger/end-kept", GINT_TO_POINTER(0), test_end);
     g_test_add_func("/ledger/end-unseen", test_end_unseen);
     g_test_add_func("/ledger/ready-and-last-job-are-kept", test_ready_and_last_job_are_kept);
+    g_test_add_func("/ledger/throttle-ends-with-the-process", test_throttle_ends_with_the_process);
     g_test_add_func("/ledger/abort-is-kept-until-taken-back", test_abort_is_kept_until_taken_back);
     g_test_add_func("/ledger/wish-is-kept-until-taken-back", test_wish_is_kept_until_taken_back);
     g_test_add_func("/ledger/same-process-is-believed", test_same_process_is_believed);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * disk-throttle slows the guest's writes to one disk down, through QEMU's own throttle of the
+ * device, for as long as a commit that cannot keep up with them wants that; then it sets back what
+ * the user had. What that is, is on record before the first command, so that a successor of this
+ * process can do it. Limits that somebody else has set meanwhile are left alone.
+ */
+#pragma once
+
+#include "commit-plan.h"
+#include "disk.h"
+
+typedef struct DiskThrottle DiskThrottle;
+
+/* Whether the disk's guest cannot be slowed down; if so, why. */
+bool disk_throttle_refuse(const Disk *d, Refusal *ret_refusal);
+
+int disk_throttle_new(Disk *d, DiskThrottle **ret);
+/* What it has set stays set, and on record. */
+DiskThrottle *disk_throttle_free(DiskThrottle *t);
+DEFINE_CLEANUP(DiskThrottle, disk_throttle_free)
+
+/* Slow the guest down, or do not any more. Repeated without harm. */
+void disk_throttle_want(DiskThrottle *t, bool slow);
+/* The service is leaving: the limits are set back, for whoever is without it; the record stays. */
+void disk_throttle_leave(const DiskThrottle *t);
+/* The job has ended: the next one is another matter. */
+void disk_throttle_end_job(DiskThrottle *t);
+/* Whether the guest is slowed down, or may be. */
+bool disk_throttle_is_slowed(const DiskThrottle *t);
