@@ -316,14 +316,6 @@ void disk_throttle_want(DiskThrottle *t, bool slow)
     look(t);
 }
 
-void disk_throttle_leave(const DiskThrottle *t)
-{
-    Qmp *q = vm_qmp(disk_vm(t->disk));
-
-    if (t->slowed && q)
-        (void)block_set_throttle(q, disk_device(t->disk), &t->own, /* callback= */ NULL, NULL);
-}
-
 void disk_throttle_end_job(DiskThrottle *t)
 {
     disk_throttle_want(t, false);

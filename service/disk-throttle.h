@@ -22,8 +22,6 @@ DEFINE_CLEANUP(DiskThrottle, disk_throttle_free)
 
 /* Slow the guest down, or do not any more. Repeated without harm. */
 void disk_throttle_want(DiskThrottle *t, bool slow);
-/* The service is leaving: the limits are set back, for whoever is without it; the record stays. */
-void disk_throttle_leave(const DiskThrottle *t);
 /* The job has ended: the next one is another matter. */
 void disk_throttle_end_job(DiskThrottle *t);
 /* Whether the guest is slowed down, or may be. */

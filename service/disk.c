@@ -412,12 +412,6 @@ void disk_recall_throttle(Disk *d)
         (void)disk_throttle_new(d, &d->throttle);
 }
 
-void disk_leave_throttle(const Disk *d)
-{
-    if (d->throttle)
-        disk_throttle_leave(d->throttle);
-}
-
 void disk_drop_throttle(Disk *d)
 {
     if (disk_is_slowed(d))

@@ -85,8 +85,6 @@ bool disk_is_slowed(const Disk *d);
 /* Once the VM has its name: a guest that an earlier process has slowed down goes on as before, or
  * as the job wants it. */
 void disk_recall_throttle(Disk *d);
-/* The service is leaving. */
-void disk_leave_throttle(const Disk *d);
 /* The device is gone, and its limits with it. */
 void disk_drop_throttle(Disk *d);
 

@@ -423,8 +423,6 @@ bool vm_is_published(const Vm *vm)
 
 void vm_withdraw(Vm *vm)
 {
-    for (Disk *d = vm_next_disk(vm, NULL); d; d = vm_next_disk(vm, d))
-        disk_leave_throttle(d);
     vm->published = false;
 }
 
