@@ -68,6 +68,7 @@ struct Commit {
     bool io_stopped;         /* the same, and perhaps something is under way yet */
     bool io_read;            /* it came of reading, and not of writing */
     uint64_t io_logged_usec; /* CLOCK_MONOTONIC; 0: nothing since it went on last */
+    bool forcing;            /* the Abort on its way is one by force */
     bool forced;             /* cancelled at once */
 
     char *error;      /* QEMU's or ours for the job, NULL for none */

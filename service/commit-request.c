@@ -356,7 +356,7 @@ static void send_force(CommitRequest *r)
     Commit *c = r->ref->commit;
 
     r->kind = REQUEST_FORCE;
-    c->ending = true;
+    c->ending = c->forcing = true;
     int k = block_job_force_cancel(commit_qmp(c), c->qemu_id, on_answer, r);
     if (k < 0)
         request_failed(r, k);
@@ -378,6 +378,7 @@ static void send_abort(CommitRequest *r)
         send_force(r);
         return;
     }
+    c->forcing = false;
 
     /* On record for whoever finds the job at the barrier; an Abort does not fail for want of it. */
     if (c->active && c->machine.phase == JOB_READY)
@@ -425,7 +426,7 @@ void commit_apply(Commit *c, JobIntent intent)
 {
     apply(c,
           intent == JOB_INTENT_PIVOT ? REQUEST_PIVOT
-          : c->io_stopped            ? REQUEST_FORCE
+          : c->forcing               ? REQUEST_FORCE
                                      : REQUEST_ABORT,
           /* speed= */ 0);
 }
