@@ -375,7 +375,8 @@ void commit_handle_status(Commit *c, const GraphJob *job)
         commit_set_paused(c, false);
     if (strcmp(job->status, "ready") == 0 || strcmp(job->status, "standby") == 0) {
         /* Neither end can be had of a job that stands still. */
-        commit_deadline_check(c);
+        if (c->io_stopped || c->machine.phase != JOB_RUNNING)
+            commit_deadline_check(c);
         if (!c->io_stopped)
             handle_ready(c);
         return;

@@ -141,7 +141,7 @@ static Play *take_up(const char *on_ready, const char *status)
 {
     Play *p = play_new(PLAY_CHAIN);
     g_autofree char *id = g_strdup_printf(
-        "vmdisk-commit-active-ro-%s-stop-1000-7-0-0-keep_2dwaiting-vda-top-base", on_ready);
+        "vmdisk-commit-active-ro-%s-stop-carry-1000-7-0-0-keep_2dwaiting-vda-top-base", on_ready);
 
     fake_vm_set_job(p->vm, id, status, false);
     fake_vm_set_io_status(p->vm, "nospace");
