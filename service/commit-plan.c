@@ -73,13 +73,13 @@ static bool refuse_options(const Disk *d, const CommitOptions *o, Refusal *r)
 
 static bool is_named(const Graph *g, const ChainImage *image, const char *name)
 {
-    if (strcmp(image->node, name) == 0 || strcmp(image->file, name) == 0)
+    if (strcmp(image->node, name) == 0 || text_same_path(image->file, name))
         return true;
 
     /* QEMU calls an image that was opened with options json:{…}; people call it by its file. */
     const GraphVertex *v = graph_find(g, GRAPH_NODE, image->node);
     const GraphVertex *file = v ? graph_child(g, v, "file") : NULL;
-    return file && text_equal(file->file, name);
+    return file && file->file && text_same_path(file->file, name);
 }
 
 /* Node names begin with a letter or "#": a number is an index. */

@@ -191,6 +191,31 @@ const GraphJob *graph_find_job(const Graph *g, const char *id)
     return NULL;
 }
 
+static size_t count_files(const Graph *g)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->n_vertices; i++)
+        n += g->vertices[i].type == GRAPH_NODE && g->vertices[i].file;
+    return n;
+}
+
+bool graph_same_files(const Graph *a, const Graph *b)
+{
+    if (count_files(a) == 0 || count_files(a) != count_files(b))
+        return false;
+    for (size_t i = 0; i < a->n_vertices; i++) {
+        const GraphVertex *v = &a->vertices[i], *other;
+
+        if (v->type != GRAPH_NODE || !v->file)
+            continue;
+        other = graph_find(b, GRAPH_NODE, v->name);
+        if (!other || !other->file || strcmp(other->file, v->file) != 0)
+            return false;
+    }
+    return true;
+}
+
 bool graph_has_parent(const Graph *g, const GraphVertex *node)
 {
     for (size_t i = 0; i < g->n_edges; i++) {

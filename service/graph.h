@@ -131,5 +131,7 @@ GraphVertex *graph_child(const Graph *g, const GraphVertex *parent, const char *
 GraphVertex *graph_nth_child(const Graph *g, const GraphVertex *parent, size_t n);
 const GraphBitmap *graph_find_bitmap(const GraphVertex *v, const char *name);
 const GraphJob *graph_find_job(const Graph *g, const char *id);
+/* Whether both have nodes, the same ones with the same files. */
+bool graph_same_files(const Graph *a, const Graph *b);
 /* Whether an edge leads to the node from anything but a job. */
 bool graph_has_parent(const Graph *g, const GraphVertex *node);

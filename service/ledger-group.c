@@ -179,7 +179,7 @@ int ledger_group_add_key(LedgerGroup *g, const char *key)
 LedgerImage *ledger_group_find(const LedgerGroup *g, const char *file)
 {
     for (size_t i = 0; i < g->n_images; i++)
-        if (strcmp(g->images[i].file, file) == 0)
+        if (text_same_path(g->images[i].file, file))
             return &g->images[i];
     return NULL;
 }

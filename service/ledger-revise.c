@@ -113,7 +113,7 @@ int ledger_mark_merged(LedgerGroup *g, const char *base, LedgerState state)
     for (size_t i = 0; i < g->n_images; i++) {
         LedgerImage *image = &g->images[i];
 
-        if (strcmp(image->file, base) == 0) {
+        if (text_same_path(image->file, base)) {
             image->state = state == LEDGER_STALE ? LEDGER_ACTIVE : LEDGER_BASE;
             return 0;
         }

@@ -5,7 +5,9 @@
  * cannot be corrected from here. One file a disk; each is replaced as a whole, or not at all.
  *
  * An image is known by the name that QEMU uses for it; of a json:{…} name, by the file name in it.
- * A relative name means something to one VM only and is compared within that VM.
+ * A relative name means something to one VM only and is compared within that VM. Of relative
+ * backing files QEMU makes names such as /vm/web1/../base/b: names are compared as text_same_path()
+ * does.
  */
 #pragma once
 

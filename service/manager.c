@@ -196,6 +196,31 @@ static bool is_known_process(const Manager *m, const Member *new)
     return false;
 }
 
+/* The same process by another monitor: its jobs would be driven twice. Who made the socket is no
+ * proof, since a launcher may make those of many VMs; who has the same files open by the same names
+ * is the same. */
+static const Vm *find_twin(const Manager *m, const Member *new)
+{
+    for (Member *member = m->members; member; member = member->next)
+        if (member->published &&
+            strcmp(vm_peer(member->vm)->instance, vm_peer(new->vm)->instance) == 0 &&
+            graph_same_files(vm_graph(member->vm), vm_graph(new->vm)))
+            return member->vm;
+    return NULL;
+}
+
+static void refuse_twin(Member *member, const Vm *twin)
+{
+    Refusal refusal = {REFUSAL_NONE, NULL};
+
+    refusal_set(&refusal, REFUSAL_INVALID_ARGS,
+                "VM '%s': this QEMU is here already, as VM '%s'. Use that one, or detach it first.",
+                member->wanted, vm_name(twin));
+    answer(member, &refusal);
+    refusal_done(&refusal);
+    member_remove(member);
+}
+
 static void on_ready(Vm *vm, void *userdata)
 {
     Member *member = userdata;
@@ -206,6 +231,15 @@ static void on_ready(Vm *vm, void *userdata)
     if (!member->wanted && is_known_process(m, member)) {
         member->spare = true;
         return;
+    }
+
+    if (member->callback) {
+        const Vm *twin = find_twin(m, member);
+
+        if (twin) {
+            refuse_twin(member, twin);
+            return;
+        }
     }
 
     name = make_name(member);

@@ -108,7 +108,7 @@ static void test_liar_harms_nobody(void)
     g_autoptr(Play) p = play_new(PLAY_CHAIN);
     g_autoptr(FakeVm) liar = fake_vm_new(p->domain->event, "web2");
 
-    fake_vm_set_disk(liar, "vda", PLAY_CHAIN);
+    fake_vm_set_disk(liar, "vda", "other under");
     (void)domain_attach_vm(p->domain, liar, "web2");
     domain_check_news(p->domain, "vm-added web2, disk-added vda");
     play_start(p, true);
@@ -204,10 +204,28 @@ static FakeVm *attach(Play *p)
 {
     FakeVm *f = fake_vm_new(p->domain->event, "web2");
 
-    fake_vm_set_disk(f, "sda", PLAY_CHAIN);
+    fake_vm_set_disk(f, "sda", "other under");
     (void)domain_attach_vm(p->domain, f, "web2");
     domain_check_news(p->domain, "vm-added web2, disk-added sda");
     return f;
+}
+
+/* The VM that has dialled in is brought once more: its jobs must not be driven twice. */
+static void test_attach_twin(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    g_autoptr(FakeVm) twin = fake_vm_new(p->domain->event, "web1");
+    Request *r;
+
+    fake_vm_set_disk(twin, "vda", PLAY_CHAIN);
+    r = domain_attach(p->domain, "web2", qmp_peer_take_fd(fake_vm_peer(twin)), 0);
+    qmp_peer_greet(fake_vm_peer(twin));
+    domain_check_answer(p->domain, r, REFUSAL_INVALID_ARGS);
+    g_assert_nonnull(strstr(r->text, "'web1'"));
+    domain_check_quiet(p->domain);
+    event_wait_idle(p->domain->event);
+    g_assert_true(qmp_peer_is_alone(fake_vm_peer(twin)));
+    play_start_ready(p);
 }
 
 static Request *detach(Play *p)
@@ -322,6 +340,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vm/second-monitor-is-quiet", test_second_monitor);
     g_test_add_func("/vm/dials-again-with-job", test_dials_again_with_job);
     g_test_add_func("/vm/detach-dialled-in", test_detach_dialled_in);
+    g_test_add_func("/vm/attach-twin", test_attach_twin);
     g_test_add_func("/vm/detach", test_detach);
     g_test_add_func("/vm/detach-with-job", test_detach_with_job);
     g_test_add_func("/vm/detach-before-start", test_detach_before_start);

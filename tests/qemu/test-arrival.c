@@ -207,6 +207,25 @@ static void test_detach_dialled_in(void)
     check_vm(rig, path, "web1", vm);
 }
 
+/* It has dialled in, and somebody brings a second monitor of the same QEMU. */
+static void test_attach_twin(void)
+{
+    g_autoptr(Rig) rig = rig_new();
+    g_autofree char *socket = g_build_filename(rig->dir, "qmp", NULL);
+    g_autofree char *image = image_create(rig->dir, "image", "qcow2", IMAGE_MIB);
+    g_autoptr(Qemu) vm = rig_qemu(rig, QEMU_SYSTEM, "web1");
+    g_autofree char *twin = rig_vm_path("twin");
+
+    g_ptr_array_add(qemu_arguments(vm), g_strdup("-S"));
+    qemu_option(vm, "-drive", "if=none,id=d0,format=qcow2,file=%s", image);
+    qemu_option(vm, "-chardev", "socket,id=own,path=%s,server=on,wait=off", socket);
+    qemu_option(vm, "-mon", "chardev=own,mode=control");
+    qemu_start(vm);
+    g_free(rig_wait_vm(rig, "web1"));
+    check_attach_refused(rig, INVALID_ARGS, "twin", dial(socket));
+    g_assert_false(property_exists(rig->recorder, twin, VM_INTERFACE));
+}
+
 static void test_monitor_busy(void)
 {
     g_autoptr(Rig) rig = rig_new();
@@ -329,6 +348,7 @@ int main(int argc, char *argv[])
     g_test_add_func("/arrival/two-of-one-name", test_same_name);
     g_test_add_func("/arrival/attach-and-detach", test_attach);
     g_test_add_func("/arrival/detach-of-who-dialled-in", test_detach_dialled_in);
+    g_test_add_func("/arrival/attach-second-monitor", test_attach_twin);
     g_test_add_func("/arrival/attach-busy-monitor", test_monitor_busy);
     g_test_add_func("/arrival/attach-what-is-no-monitor", test_attach_no_monitor);
     g_test_add_func("/arrival/attach-with-bad-arguments", test_attach_arguments);

@@ -350,6 +350,18 @@ static void test_overlay_of_another(void)
     g_assert_null(overlay_above_base(s, "web2", SHELF_DISK, other));
 }
 
+/* QEMU's names of one base that two overlays reach from their own directories. */
+static void test_overlay_by_another_way(void)
+{
+    g_autoptr(Shelf) s = shelf_new();
+    g_autoptr(Chain) chain = chain_of("/vm/web2/top /vm/web2/../base/b");
+
+    shelf_note(s, "web1", "i1", "/vm/web1/top /vm/web1/../base/b");
+    g_assert_cmpstr(overlay_above_base(s, "web2", SHELF_DISK, chain)->vm, ==, "web1");
+    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/vm/base/b", false);
+    g_assert_nonnull(ledger_find_stale(s->ledger, "web3", "/vm/web3/../web1/top"));
+}
+
 /* What is below the image that is written to does not matter, and what is above it does. */
 static void test_overlay_above_middle(void)
 {
@@ -454,6 +466,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/superseded", test_superseded);
     g_test_add_func("/ledger/superseded-keeps-stale", test_superseded_keeps_stale);
     g_test_add_func("/ledger/overlay-of-another", test_overlay_of_another);
+    g_test_add_func("/ledger/overlay-by-another-way", test_overlay_by_another_way);
     g_test_add_func("/ledger/overlay-above-middle", test_overlay_above_middle);
     g_test_add_func("/ledger/forget", test_forget);
     g_test_add_func("/ledger/next", test_next);
