@@ -317,7 +317,8 @@ static void test_taken_up(void)
 {
     g_autoptr(Play) p = play_new(PLAY_CHAIN);
 
-    fake_vm_set_job(p->vm, "vmdisk-commit-active-ro-wait-report-carry-1000-7-0-8-cancel-vda-top-base",
+    fake_vm_set_job(p->vm,
+                    "vmdisk-commit-active-ro-wait-report-carry-1000-7-0-8-cancel-vda-top-base",
                     "running", false);
     qmp_peer_event(p->peer, "DEVICE_TRAY_MOVED", NULL);
     qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "job-cancel"), "{}");
