@@ -6,9 +6,11 @@
 #define PROPERTIES_INTERFACE "org.freedesktop.DBus.Properties"
 
 const Flow flows[] = {
-    {"pivot", 2, true, "Pivot", "completed"},
-    {"abort", 2, true, "Abort", "kept"},
-    {"intermediate", 4, false, NULL, "completed"},
+    {"pivot", 1, 2, true, "Pivot", "completed"},
+    {"abort", 1, 2, true, "Abort", "kept"},
+    {"intermediate", 1, 4, false, NULL, "completed"},
+    {"group-pivot", 2, 2, true, "Pivot", "completed"},
+    {"group-abort", 2, 2, true, "Abort", "kept"},
 };
 const unsigned n_flows = G_N_ELEMENTS(flows);
 
@@ -23,26 +25,66 @@ typedef enum Step {
     STEP_DONE,
 } Step;
 
+/* What the service says of the job, or the group. */
+typedef struct Situation {
+    char *state;                                         /* JobState, or JobsState */
+    char *id[WORLD_DISKS_MAX], *result[WORLD_DISKS_MAX]; /* of Disk.LastJob, "" for none */
+} Situation;
+
 struct Caller {
     Recorder *recorder;
-    char *disk;
+    World *world;
     const Flow *flow;
     Step step;
     unsigned from; /* records before are of others */
     unsigned call; /* to be answered */
     unsigned starts;
     bool has_job;
-    char *last; /* id of the job before ours, "" for none */
+    unsigned questions;          /* that are answered: the disks, and the VM of a group */
+    Situation situation;         /* as far as they are */
+    char *last[WORLD_DISKS_MAX]; /* ids of the jobs before ours, "" for none */
 };
 
-Caller *caller_new(Recorder *r, const char *disk, const Flow *flow)
+static bool is_group(const Caller *c)
+{
+    return c->flow->disks > 1;
+}
+
+/* On what the calls are made. */
+static const char *path_of(const Caller *c)
+{
+    return is_group(c) ? c->world->vm_path : c->world->disk[0];
+}
+
+static const char *interface_of(const Caller *c)
+{
+    return is_group(c) ? VM_INTERFACE : DISK_INTERFACE;
+}
+
+static void situation_clear(Situation *s)
+{
+    g_free(s->state);
+    for (unsigned i = 0; i < WORLD_DISKS_MAX; i++) {
+        g_free(s->id[i]);
+        g_free(s->result[i]);
+    }
+    *s = (Situation){.state = g_strdup("none")};
+    for (unsigned i = 0; i < WORLD_DISKS_MAX; i++) {
+        s->id[i] = g_strdup("");
+        s->result[i] = g_strdup("");
+    }
+}
+
+Caller *caller_new(World *w, const Flow *flow)
 {
     Caller *c = g_new0(Caller, 1);
 
-    c->recorder = r;
-    c->disk = g_strdup(disk);
+    c->recorder = w->recorder;
+    c->world = w;
     c->flow = flow;
-    c->last = g_strdup("");
+    situation_clear(&c->situation);
+    for (unsigned i = 0; i < WORLD_DISKS_MAX; i++)
+        c->last[i] = g_strdup("");
     return c;
 }
 
@@ -50,8 +92,13 @@ void caller_free(Caller *c)
 {
     if (!c)
         return;
-    g_free(c->disk);
-    g_free(c->last);
+    situation_clear(&c->situation);
+    g_free(c->situation.state);
+    for (unsigned i = 0; i < WORLD_DISKS_MAX; i++) {
+        g_free(c->situation.id[i]);
+        g_free(c->situation.result[i]);
+        g_free(c->last[i]);
+    }
     g_free(c);
 }
 
@@ -69,39 +116,44 @@ void caller_doubt(Caller *c)
 {
     if (c->step != STEP_DONE)
         c->step = STEP_ASK;
+    c->questions = 0;
 }
 
 void caller_renew(Caller *c)
 {
     c->step = STEP_ASK;
+    c->questions = 0;
     c->from = recorder_mark(c->recorder);
 }
 
 static void start(Caller *c)
 {
     c->starts++;
-    c->call =
-        recorder_send(c->recorder, c->disk, DISK_INTERFACE, "Commit", "b", (int)c->flow->active);
+    c->call = recorder_send(c->recorder, path_of(c), interface_of(c), "Commit", "b",
+                            (int)c->flow->active);
 }
 
 static void conclude(Caller *c)
 {
-    c->call = recorder_send(c->recorder, c->disk, DISK_INTERFACE, c->flow->conclusion, NULL);
+    c->call = recorder_send(c->recorder, path_of(c), interface_of(c), c->flow->conclusion, NULL);
 }
 
 static bool has_signal(const Caller *c, const char *member)
 {
     return recorder_find(
                c->recorder, c->from,
-               (Sought){.path = c->disk, .interface = DISK_INTERFACE, .member = member}) >= 0;
+               (Sought){.path = path_of(c), .interface = interface_of(c), .member = member}) >= 0;
 }
 
 static bool has_appeared(const Caller *c)
 {
-    return recorder_find(
-               c->recorder, c->from,
-               (Sought){.member = "InterfacesAdded", .object = c->disk, .part = DISK_INTERFACE}) >=
-           0;
+    for (unsigned i = 0; i < c->flow->disks; i++)
+        if (recorder_find(c->recorder, c->from,
+                          (Sought){.member = "InterfacesAdded",
+                                   .object = c->world->disk[i],
+                                   .part = DISK_INTERFACE}) < 0)
+            return false;
+    return true;
 }
 
 /* -1: not answered yet; 0: refused; 1: done. */
@@ -114,20 +166,16 @@ static int answered(Caller *c)
     return recorder_at(c->recorder, (unsigned)position)->kind == RECORD_REPLY;
 }
 
-typedef struct Situation {
-    char *state;       /* Disk.JobState */
-    char *id, *result; /* of Disk.LastJob, "" for none */
-} Situation;
-
-static void read_strings(sd_bus_message *m, Situation *s);
+static void read_strings(Caller *c, sd_bus_message *m, unsigned disk);
 
 /* m stands before a variant: keeps what is wanted of it. */
-static void read_value(sd_bus_message *m, const char *key, Situation *s)
+static void read_value(Caller *c, sd_bus_message *m, const char *key, unsigned disk)
 {
-    char **field = strcmp(key, "JobState") == 0 ? &s->state
-                   : strcmp(key, "id") == 0     ? &s->id
-                   : strcmp(key, "result") == 0 ? &s->result
-                                                : NULL;
+    Situation *s = &c->situation;
+    char **field = strcmp(key, is_group(c) ? "JobsState" : "JobState") == 0 ? &s->state
+                   : strcmp(key, "id") == 0                                 ? &s->id[disk]
+                   : strcmp(key, "result") == 0                             ? &s->result[disk]
+                                                                            : NULL;
     const char *value;
 
     if (field) {
@@ -136,79 +184,103 @@ static void read_value(sd_bus_message *m, const char *key, Situation *s)
         *field = g_strdup(value);
     } else if (strcmp(key, "LastJob") == 0) {
         g_assert_cmpint(sd_bus_message_enter_container(m, 'v', "a{sv}"), >, 0);
-        read_strings(m, s);
+        read_strings(c, m, disk);
         sd_bus_message_exit_container(m);
     } else {
         sd_bus_message_skip(m, "v");
     }
 }
 
-static void read_strings(sd_bus_message *m, Situation *s)
+static void read_strings(Caller *c, sd_bus_message *m, unsigned disk)
 {
     const char *key;
 
     g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "{sv}"), >=, 0);
     while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
         g_assert_cmpint(sd_bus_message_read(m, "s", &key), >, 0);
-        read_value(m, key, s);
+        read_value(c, m, key, disk);
         sd_bus_message_exit_container(m);
     }
     sd_bus_message_exit_container(m);
 }
 
+/* Whether jobs of ours have ended since, and all as they were to. */
+static bool has_result(Caller *c)
+{
+    unsigned ended = 0, completed = 0, wanted = 0;
+
+    for (unsigned i = 0; i < c->flow->disks; i++) {
+        if (strcmp(c->situation.id[i], c->last[i]) == 0)
+            continue;
+        ended++;
+        completed += strcmp(c->situation.result[i], "completed") == 0;
+        wanted += strcmp(c->situation.result[i], c->flow->result) == 0;
+        g_free(c->last[i]);
+        c->last[i] = g_strdup(c->situation.id[i]);
+    }
+    c->has_job = c->has_job || ended > 0;
+    if (ended == c->flow->disks && completed > 0 && completed < ended)
+        g_error("A disk was pivoted alone");
+    return wanted == c->flow->disks;
+}
+
 /* What there is to do in this situation. */
-static void judge(Caller *c, const Situation *s)
+static void judge(Caller *c)
 {
     c->step = STEP_ASK;
-    if (strcmp(s->state, "none") != 0) {
+    if (strcmp(c->situation.state, "none") != 0) {
         c->has_job = true;
-        if (strcmp(s->state, "ready") == 0)
+        if (strcmp(c->situation.state, "ready") == 0)
             conclude(c);
         return;
     }
-    if (strcmp(s->id, c->last) != 0) {
-        c->has_job = true;
-        g_free(c->last);
-        c->last = g_strdup(s->id);
-        if (strcmp(s->result, c->flow->result) == 0) {
-            c->step = STEP_DONE;
-            return;
-        }
-    }
-    start(c);
+    if (has_result(c))
+        c->step = STEP_DONE;
+    else
+        start(c);
 }
 
+/* First the VM of a group: where it has none any more, the disks have their results. */
 static void ask(Caller *c)
 {
+    const bool vm = is_group(c) && c->questions == 0;
+    const unsigned disk = c->questions - is_group(c);
+
     /* The answer to what was asked for last is waited for, and means nothing. */
     if (c->call && recorder_find_answer(c->recorder, c->call) < 0)
         return;
     if (!recorder_has_owner(c->recorder))
         return;
+    if (c->questions == 0)
+        situation_clear(&c->situation);
     c->call =
-        recorder_send(c->recorder, c->disk, PROPERTIES_INTERFACE, "GetAll", "s", DISK_INTERFACE);
+        recorder_send(c->recorder, vm ? c->world->vm_path : c->world->disk[disk],
+                      PROPERTIES_INTERFACE, "GetAll", "s", vm ? VM_INTERFACE : DISK_INTERFACE);
     c->step = STEP_ASKED;
 }
 
 static void take_answer(Caller *c)
 {
-    Situation s = {g_strdup("none"), g_strdup(""), g_strdup("")};
+    const bool vm = is_group(c) && c->questions == 0;
+    const unsigned disk = vm ? 0 : c->questions - is_group(c);
 
     if (answered(c) < 0)
         return;
+    c->step = STEP_ASK;
     if (answered(c) == 0) {
-        c->step = STEP_ASK;
-    } else {
-        const int position = recorder_find_answer(c->recorder, c->call);
-        sd_bus_message *m = recorder_at(c->recorder, (unsigned)position)->message;
-
-        sd_bus_message_rewind(m, true);
-        read_strings(m, &s);
-        judge(c, &s);
+        c->questions = 0;
+        return;
     }
-    g_free(s.state);
-    g_free(s.id);
-    g_free(s.result);
+
+    const int position = recorder_find_answer(c->recorder, c->call);
+    sd_bus_message *m = recorder_at(c->recorder, (unsigned)position)->message;
+
+    sd_bus_message_rewind(m, true);
+    read_strings(c, m, disk);
+    if (++c->questions < c->flow->disks + is_group(c))
+        return;
+    c->questions = 0;
+    judge(c);
 }
 
 /* The first life goes from signal to signal. */
@@ -226,12 +298,12 @@ static void go_on(Caller *c)
     } else if (c->step == STEP_START && answer > 0) {
         c->has_job = true;
         c->step = c->flow->conclusion ? STEP_READY : STEP_END;
-    } else if (c->step == STEP_READY && has_signal(c, "JobReady")) {
+    } else if (c->step == STEP_READY && has_signal(c, is_group(c) ? "JobsReady" : "JobReady")) {
         conclude(c);
         c->step = STEP_CONCLUDE;
     } else if (c->step == STEP_CONCLUDE && answer > 0) {
         c->step = STEP_END;
-    } else if (c->step == STEP_END && has_signal(c, "JobFinished")) {
+    } else if (c->step == STEP_END && has_signal(c, is_group(c) ? "JobsFinished" : "JobFinished")) {
         caller_doubt(c); /* whether it has come to what was wanted */
     }
 }

@@ -8,11 +8,12 @@
 
 #include <stdbool.h>
 
-#include "recorder.h"
+#include "world.h"
 
 typedef struct Flow {
     const char *name;
-    unsigned depth; /* of the chain */
+    unsigned disks; /* more than one: they are committed together */
+    unsigned depth; /* of the chains */
     bool active;
     const char *conclusion; /* "Pivot" or "Abort"; NULL: it ends by itself */
     const char *result;     /* what it is to come to */
@@ -23,7 +24,7 @@ extern const unsigned n_flows;
 
 typedef struct Caller Caller;
 
-Caller *caller_new(Recorder *r, const char *disk, const Flow *flow);
+Caller *caller_new(World *w, const Flow *flow);
 void caller_free(Caller *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Caller, caller_free)
 

@@ -79,7 +79,7 @@ static void turn(Storm *s)
 static bool is_on_record(gpointer data)
 {
     const Storm *s = data;
-    g_autofree char *boot = world_boot_image(s->world);
+    g_autofree char *boot = world_boot_image(s->world, 0);
 
     return strcmp(boot, s->overlay) == 0;
 }
@@ -89,7 +89,7 @@ static void check_end(Storm *s)
     World *w = s->world;
 
     recorder_wait_owner(w->recorder, true);
-    g_free(rig_wait_disk(w->rig, WORLD_VM, WORLD_DISK));
+    g_free(rig_wait_disk(w->rig, WORLD_VM, world_disk_name(0)));
     wait_until("the last snapshot is on record", is_on_record, s);
     guest_wait_more(w->guest, 0, 10);
     qemu_kill(w->vm);
@@ -101,9 +101,9 @@ static void test_kills(void)
 {
     const char *number = g_getenv("VMDISK_TEST_KILLS");
     const unsigned kills = number ? (unsigned)strtoul(number, NULL, 10) : KILLS;
-    g_autoptr(Template) t = template_new(flows[0].depth);
+    g_autoptr(Template) t = template_new(1, flows[0].depth);
     g_autoptr(World) w = world_new(t, /* fault= */ NULL, /* log= */ NULL, /* redial= */ false);
-    g_autoptr(Caller) caller = caller_new(w->recorder, w->disk, &flows[0]);
+    g_autoptr(Caller) caller = caller_new(w, &flows[0]);
     Storm s = {.world = w, .caller = caller, .written_at = g_get_monotonic_time()};
     const gint64 begin = g_get_monotonic_time();
 

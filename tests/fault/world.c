@@ -10,23 +10,35 @@
 
 #define SIZE (32 * IMAGE_MIB)
 /* Each slot has a cluster of its own: what a commit must not lose is metadata as well. */
-#define GUEST_OPTIONS                                                                              \
+#define GUEST_OPTIONS(disks_)                                                                      \
     {                                                                                              \
-        .slots = 64, .shift = 7, .read_back = true                                                 \
+        .disks = (disks_), .slots = 64, .shift = 7, .read_back = true                              \
     }
 /* Each slot has been written before the state is taken. */
 #define WRITES_BEFORE 80
 
-static char *image_name(const char *dir, unsigned index)
+const char *world_disk_name(unsigned disk)
 {
-    return g_strdup_printf("%s/image.%u", dir, index);
+    return disk == 0 ? "vda" : "vdb";
+}
+
+static char *image_name(const char *dir, unsigned disk, unsigned index)
+{
+    return g_strdup_printf("%s/image.%u.%u", dir, disk, index);
+}
+
+static void add_disk(Qemu *vm, unsigned disk, const char *file)
+{
+    qemu_option(vm, "-drive", "if=none,id=d%u,cache=writethrough,format=qcow2,file=%s", disk, file);
+    qemu_option(vm, "-device", "virtio-blk-pci,drive=d%u,id=%s,bootindex=%u", disk,
+                world_disk_name(disk), disk + 1);
 }
 
 /* The same for every life of the VM: its state is moved from one to the next. */
-static void add_guest(Qemu *vm, const char *dir, const char *top)
+static void add_guest(Qemu *vm, const char *dir, char *const *tops, unsigned disks)
 {
-    qemu_option(vm, "-drive", "if=none,id=d0,cache=writethrough,format=qcow2,file=%s", top);
-    qemu_option(vm, "-device", "virtio-blk-pci,drive=d0,id=" WORLD_DISK ",bootindex=1");
+    for (unsigned i = 0; i < disks; i++)
+        add_disk(vm, i, tops[i]);
     qemu_option(vm, "-drive", "file=%s/guest.boot,format=raw,if=none,id=boot", dir);
     qemu_option(vm, "-device", "ide-hd,drive=boot,bus=ide.0,bootindex=0");
     qemu_option(vm, "-chardev", "file,id=serial,path=%s/guest.serial,append=on", dir);
@@ -50,29 +62,40 @@ static void save_state(const Template *t, Qemu *vm)
     qemu_quit(vm);
 }
 
-Template *template_new(unsigned depth)
+/* Backing files are named without a directory: the chain is copied as a whole. Its top. */
+static char *make_chain(const Template *t, unsigned disk)
 {
-    g_autoptr(Qemu) vm = qemu_new(QEMU_SYSTEM, /* socket= */ NULL, WORLD_VM);
-    g_autoptr(Guest) guest = NULL;
-    Template *t = g_new0(Template, 1);
-
-    t->depth = depth;
-    t->dir = g_strdup("/dev/shm/vmdisk-fault-XXXXXX");
-    g_assert_nonnull(g_mkdtemp(t->dir));
-    /* Backing files are named without a directory: the chain is copied as a whole. */
-    for (unsigned i = 0; i < depth; i++) {
-        g_autofree char *name = g_strdup_printf("image.%u", i);
-        g_autofree char *below = i > 0 ? g_strdup_printf("image.%u", i - 1) : NULL;
+    for (unsigned i = 0; i < t->depth; i++) {
+        g_autofree char *name = g_strdup_printf("image.%u.%u", disk, i);
+        g_autofree char *below = i > 0 ? g_strdup_printf("image.%u.%u", disk, i - 1) : NULL;
 
         g_free(below ? image_overlay(t->dir, name, below, "qcow2", SIZE)
                      : image_create(t->dir, name, "qcow2", SIZE));
     }
-    g_autofree char *top = image_name(t->dir, depth - 1);
-    guest = guest_new(t->dir, "guest", &(GuestOptions)GUEST_OPTIONS);
-    add_guest(vm, t->dir, top);
+    return image_name(t->dir, disk, t->depth - 1);
+}
+
+Template *template_new(unsigned disks, unsigned depth)
+{
+    g_autoptr(Qemu) vm = qemu_new(QEMU_SYSTEM, /* socket= */ NULL, WORLD_VM);
+    g_autoptr(Guest) guest = NULL;
+    Template *t = g_new0(Template, 1);
+    char *tops[WORLD_DISKS_MAX] = {0};
+
+    g_assert_cmpuint(disks, <=, WORLD_DISKS_MAX);
+    t->disks = disks;
+    t->depth = depth;
+    t->dir = g_strdup("/dev/shm/vmdisk-fault-XXXXXX");
+    g_assert_nonnull(g_mkdtemp(t->dir));
+    for (unsigned i = 0; i < disks; i++)
+        tops[i] = make_chain(t, i);
+    guest = guest_new(t->dir, "guest", &(GuestOptions)GUEST_OPTIONS(disks));
+    add_guest(vm, t->dir, tops, disks);
     qemu_start(vm);
-    guest_wait(guest, 0, WRITES_BEFORE);
+    guest_wait(guest, disks - 1, WRITES_BEFORE);
     save_state(t, vm);
+    for (unsigned i = 0; i < disks; i++)
+        g_free(tops[i]);
     return t;
 }
 
@@ -99,7 +122,7 @@ static void start_vm(World *w)
     const char *dir = w->rig->dir;
 
     w->vm = rig_qemu(w->rig, QEMU_SYSTEM, WORLD_VM);
-    add_guest(w->vm, dir, w->top);
+    add_guest(w->vm, dir, w->top, w->disks);
     qemu_option(w->vm, "-incoming", "exec:cat %s/state.vm", dir);
     qemu_start(w->vm);
 }
@@ -111,10 +134,14 @@ World *world_new(const Template *t, const char *fault, const char *log, bool red
     w->template = t;
     w->rig = rig_new_without_daemon();
     w->recorder = w->rig->recorder;
-    w->top = image_name(w->rig->dir, t->depth - 1);
-    w->disk = rig_disk_path(WORLD_VM, WORLD_DISK);
+    w->disks = t->disks;
+    w->vm_path = rig_vm_path(WORLD_VM);
+    for (unsigned i = 0; i < w->disks; i++) {
+        w->top[i] = image_name(w->rig->dir, i, t->depth - 1);
+        w->disk[i] = rig_disk_path(WORLD_VM, world_disk_name(i));
+    }
     copy_template(w);
-    w->guest = guest_new(w->rig->dir, "guest", &(GuestOptions)GUEST_OPTIONS);
+    w->guest = guest_new(w->rig->dir, "guest", &(GuestOptions)GUEST_OPTIONS(t->disks));
 
     daemon_set_environment(w->rig->daemon, "LD_PRELOAD", g_getenv("VMDISK_FAULT_PRELOAD"));
     daemon_set_environment(w->rig->daemon, "VMDISK_FAULT", fault);
@@ -134,8 +161,11 @@ void world_free(World *w)
     qemu_free(w->vm);
     guest_free(w->guest);
     rig_free(w->rig);
-    g_free(w->top);
-    g_free(w->disk);
+    for (unsigned i = 0; i < w->disks; i++) {
+        g_free(w->top[i]);
+        g_free(w->disk[i]);
+    }
+    g_free(w->vm_path);
     g_free(w);
 }
 
@@ -174,7 +204,7 @@ static bool read_image(sd_bus_message *m, Image *ret)
     return true;
 }
 
-char *world_boot_image(World *w)
+char *world_boot_image(World *w, unsigned disk)
 {
     const unsigned reply =
         recorder_call(w->recorder, SERVICE_PATH, MANAGER_INTERFACE, "ListImages", NULL);
@@ -185,7 +215,7 @@ char *world_boot_image(World *w)
 
     g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "a{sv}"), >=, 0);
     while (read_image(m, &image)) {
-        if (strcmp(image.disk, WORLD_DISK) != 0)
+        if (strcmp(image.disk, world_disk_name(disk)) != 0)
             continue;
         any = true;
         if (strcmp(image.state, "active") != 0)
@@ -195,37 +225,49 @@ char *world_boot_image(World *w)
     }
     if (any && !active)
         g_error("Images are on record, but none to boot");
-    return g_strdup(active ? active : w->top);
+    return g_strdup(active ? active : w->top[disk]);
 }
 
 void world_check_nothing_lost(World *w)
 {
-    g_autofree char *file = world_boot_image(w);
+    unsigned from_top = 0;
 
-    guest_check_nothing_lost(w->guest, 0, file, "qcow2");
+    for (unsigned i = 0; i < w->disks; i++) {
+        g_autofree char *file = world_boot_image(w, i);
+
+        from_top += strcmp(file, w->top[i]) == 0;
+        guest_check_nothing_lost(w->guest, i, file, "qcow2");
+    }
+    if (from_top != 0 && from_top != w->disks)
+        g_error("Some disks are to be booted from their overlays, and some are not");
+}
+
+static void check_not_warned(World *w, unsigned i)
+{
+    g_autofree char *disk = rig_wait_disk(w->rig, WORLD_VM, world_disk_name(i));
+    const unsigned reply = recorder_call(w->recorder, disk, "org.freedesktop.DBus.Properties",
+                                         "Get", "ss", DISK_INTERFACE, "Warnings");
+    sd_bus_message *m = recorder_at(w->recorder, reply)->message;
+
+    g_assert_cmpint(sd_bus_message_enter_container(m, 'v', "as"), >=, 0);
+    g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "s"), >=, 0);
+    if (sd_bus_message_at_end(m, /* complete= */ 0) == 0)
+        g_error("A VM that is started from the images on record to be booted is warned of");
 }
 
 void world_check_boots(World *w)
 {
-    g_autofree char *file = world_boot_image(w);
     g_autoptr(Qemu) vm = rig_qemu(w->rig, QEMU_SYSTEM, WORLD_VM);
-    g_autofree char *disk = NULL;
-    sd_bus_message *m;
-    unsigned reply;
 
-    qemu_option(vm, "-drive", "if=none,id=d0,format=qcow2,file=%s", file);
-    qemu_option(vm, "-device", "virtio-blk-pci,drive=d0,id=" WORLD_DISK);
+    for (unsigned i = 0; i < w->disks; i++) {
+        g_autofree char *file = world_boot_image(w, i);
+
+        add_disk(vm, i, file);
+    }
     g_ptr_array_add(qemu_arguments(vm), g_strdup("-S"));
     qemu_start(vm);
-    disk = rig_wait_disk(w->rig, WORLD_VM, WORLD_DISK);
-    reply = recorder_call(w->recorder, disk, "org.freedesktop.DBus.Properties", "Get", "ss",
-                          DISK_INTERFACE, "Warnings");
-    m = recorder_at(w->recorder, reply)->message;
-    g_assert_cmpint(sd_bus_message_enter_container(m, 'v', "as"), >=, 0);
-    g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "s"), >=, 0);
-    if (sd_bus_message_at_end(m, /* complete= */ 0) == 0)
-        g_error("VM started from '%s', which is on record as the image to boot: it is warned of",
-                file);
+    for (unsigned i = 0; i < w->disks; i++)
+        check_not_warned(w, i);
     qemu_kill(vm);
-    rig_wait_gone(w->rig, disk, DISK_INTERFACE);
+    rig_wait_gone(w->rig, w->disk[0], DISK_INTERFACE);
 }

@@ -14,15 +14,16 @@
 #include "rig.h"
 
 #define WORLD_VM "web1"
-#define WORLD_DISK "vda"
+#define WORLD_DISKS_MAX 2
 
-/* Made once for each depth of the chain; its directory outlives the process that made it. */
+/* Made once for each number of disks and depth of their chains; its directory outlives the process
+ * that made it. */
 typedef struct Template {
     char *dir;
-    unsigned depth;
+    unsigned disks, depth;
 } Template;
 
-Template *template_new(unsigned depth);
+Template *template_new(unsigned disks, unsigned depth);
 void template_free(Template *t);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Template, template_free)
 
@@ -32,9 +33,14 @@ typedef struct World {
     Recorder *recorder; /* that of the rig */
     Qemu *vm;
     Guest *guest;
-    char *top;  /* the image that the VM was started from */
-    char *disk; /* object path */
+    unsigned disks;
+    char *vm_path;
+    char *top[WORLD_DISKS_MAX];  /* the images that the VM was started from */
+    char *disk[WORLD_DISKS_MAX]; /* object paths */
 } World;
+
+/* "vda" and up. */
+const char *world_disk_name(unsigned disk);
 
 /* fault: for VMDISK_FAULT, NULL for none. log: for VMDISK_FAULT_LOG, NULL for none. redial: there
  * is no descriptor store, QEMU dials in again. Daemon and VM run when it returns. */
@@ -46,9 +52,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(World, world_free)
 void world_restart_daemon(World *w);
 /* What is on record as the image to boot, as ListImages says; that of the command line where
  * nothing is. Needs the daemon. */
-char *world_boot_image(World *w);
-/* QEMU being dead or paused: the image to boot holds every write that the guest was told is there.
- */
+char *world_boot_image(World *w, unsigned disk);
+/* QEMU being dead or paused: the images to boot hold every write that the guest was told is there;
+ * either all are those that the VM was started from, or none is. */
 void world_check_nothing_lost(World *w);
-/* Starts a VM from the image to boot, as an operator would: it must not be warned of. */
+/* Starts a VM from the images to boot, as an operator would: it must not be warned of. */
 void world_check_boots(World *w);

@@ -14,6 +14,7 @@
  *   qmp/COMMAND          a command goes to QEMU
  *   ledger/open write fsync rename fsync-directory
  *                        the steps of one write of the image record
+ *   ledger/unlink        a file of the record is removed
  *   signal/MEMBER reply error
  *                        a message goes to the bus
  */
@@ -323,6 +324,20 @@ int renameat(int from_directory, const char *from, int to_directory, const char 
         return fail(error);
     fault.file = -1; /* the number may be another file's from here on */
     int r = NEXT(renameat)(from_directory, from, to_directory, to);
+    after(strikes);
+    return r;
+}
+
+int unlinkat(int directory, const char *name, int flags)
+{
+    bool strikes;
+
+    if (directory < 0 || directory != fault.directory)
+        return NEXT(unlinkat)(directory, name, flags);
+    int error = before("ledger/unlink", &strikes);
+    if (error)
+        return fail(error);
+    int r = NEXT(unlinkat)(directory, name, flags);
     after(strikes);
     return r;
 }
