@@ -63,6 +63,7 @@ struct Commit {
     bool give_up;             /* from the barrier back to the overlay */
     bool settling;            /* the graph is being read back, or data flushed */
     bool adopted;             /* of an earlier process, which may have asked for its end */
+    uint64_t choice_usec;     /* CLOCK_MONOTONIC, when on_ready was tried last */
 
     char *io_error;          /* what the job stands still for, NULL for nothing */
     bool io_stopped;         /* the same, and perhaps something is under way yet */
@@ -143,6 +144,9 @@ int commit_carry_bitmaps(Commit *c, CommitCarryFunc done, void *userdata);
 
 /* Does what the caller has chosen in advance. */
 void commit_act_on_ready(Commit *c);
+/* What was refused is tried again, at the pace of the looks at a job that says nothing. usec: when
+ * it was tried last, CLOCK_MONOTONIC. */
+bool commit_is_choice_due(uint64_t usec);
 
 /* I/O errors, in commit-io-error.c. Takes what QEMU says of the job; announces what changed. */
 void commit_take_io_status(Commit *c, const GraphJob *job);

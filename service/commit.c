@@ -152,6 +152,7 @@ void commit_act_on_ready(Commit *c)
         group_member_ready(c);
         return;
     }
+    c->choice_usec = commit_monotonic_usec();
     switch (c->on_ready) {
     case JOB_ON_READY_WAIT:
     case JOB_ON_READY_MAX_:
@@ -163,6 +164,11 @@ void commit_act_on_ready(Commit *c)
         commit_abort(c, commit_ignore_done, /* userdata= */ NULL);
         return;
     }
+}
+
+bool commit_is_choice_due(uint64_t usec)
+{
+    return commit_monotonic_usec() - usec >= VM_PROGRESS_USEC;
 }
 
 static void on_conclude_asked(Qmp *q, const QmpReply *reply, void *userdata)
@@ -294,8 +300,10 @@ static void handle_ready(Commit *c)
         complete_restarted(c);
     else if (c->group && c->machine.phase == JOB_READY)
         group_member_ready(c);
-    else
+    else if (c->machine.phase != JOB_READY)
         commit_handle(c, JOB_EVENT_READY);
+    else if (!c->ending && !c->machine.paused && commit_is_choice_due(c->choice_usec))
+        commit_act_on_ready(c);
 }
 
 static void handle_pending(Commit *c)

@@ -31,6 +31,7 @@ struct Group {
 
     JobState announced;        /* to observers */
     bool ready;                /* JobsReady has been announced */
+    uint64_t choice_usec;      /* CLOCK_MONOTONIC, when on_ready was tried last */
     bool doomed;               /* one cannot get there: nobody is pivoted */
     char *why;                 /* it is, for people; NULL where a caller wanted it so */
     bool past;                 /* the pivot is on record: nobody goes back */

@@ -149,6 +149,7 @@ static bool all_in(const Group *g, JobPhase phase)
 
 void group_act_on_ready(Group *g)
 {
+    g->choice_usec = commit_monotonic_usec();
     if (g->on_ready == JOB_ON_READY_PIVOT)
         group_pivot(g->vm, commit_ignore_done, /* userdata= */ NULL);
     if (g->on_ready == JOB_ON_READY_KEEP)
@@ -167,8 +168,13 @@ void group_member_ready(Commit *c)
         group_conclude_ready(g);
         return;
     }
-    if (g->adopted || g->ready || g->phase != GROUP_RUNNING || !all_in(g, JOB_READY))
+    if (g->adopted || g->phase != GROUP_RUNNING || !all_in(g, JOB_READY))
         return;
+    if (g->ready) {
+        if (!g->done && commit_is_choice_due(g->choice_usec))
+            group_act_on_ready(g);
+        return;
+    }
 
     g->ready = true;
     group_announce_state(g);

@@ -527,25 +527,6 @@ static void test_below_active_one_fails(void)
     troupe_check_ends(t, "vdb=failed vda=completed");
 }
 
-static void test_chosen_in_advance(gconstpointer choice)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-    const bool pivot = GPOINTER_TO_UINT(choice) == JOB_ON_READY_PIVOT;
-
-    troupe_start(t, &(CommitOptions){.active = true, .on_ready = GPOINTER_TO_UINT(choice)});
-    troupe_move(t, 0, "ready");
-    g_assert_cmpuint(count(t, "job-complete") + count(t, "block-job-cancel"), ==, 0);
-    troupe_move(t, 1, "ready");
-    troupe_expect(t, pivot ? "job-complete" : "block-job-cancel");
-    troupe_accept_all(t);
-    hold_all(t);
-    if (pivot)
-        troupe_complete_all(t);
-    else
-        troupe_keep_all(t);
-    troupe_check_ends(t, pivot ? "vda=completed vdb=completed" : "vda=kept vdb=kept");
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -587,9 +568,5 @@ int main(int argc, char **argv)
     g_test_add_func("/group-end/below-active-aborted-at-barrier",
                     test_below_active_aborted_at_barrier);
     g_test_add_func("/group-end/below-active-one-fails", test_below_active_one_fails);
-    g_test_add_data_func("/group-end/pivot-chosen-in-advance", GUINT_TO_POINTER(JOB_ON_READY_PIVOT),
-                         test_chosen_in_advance);
-    g_test_add_data_func("/group-end/keep-chosen-in-advance", GUINT_TO_POINTER(JOB_ON_READY_KEEP),
-                         test_chosen_in_advance);
     return g_test_run();
 }
