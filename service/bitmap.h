@@ -10,13 +10,13 @@
  * marks. After a commit, the base's n has to mark as much of it as has come into the base; more is
  * safe, less is a backup that lacks data.
  *
- *   n of the base         n of the images that are merged   what is done to the base's n
- *   records               any                               nothing: it marks what the commit
- * writes is not there          in the top only                   made; marks what top's marks is
- * not there          deeper, too; one records          made; marks what theirs do, and all that the
- * commit writes does not record       one records                       the same, and records from
- * here on either of the two     none records                      marks what theirs do; does not
- * record
+ *   n of the base             n of the merged images      the base's n afterwards
+ *   records                   any                         as it is: it marks what the commit writes
+ *   is not there              in the top only             made; marks what top's marks
+ *   is not there              deeper, too; one records    made; marks what theirs do, and all that
+ *                                                         the commit writes
+ *   does not record           one records                 the same, and records from here on
+ *   either of the two above   none records                marks what theirs do; does not record
  *
  * All that the commit writes is what the recorder marks: a bitmap of ours on the base, not stored,
  * there from before the job until its end. Bitmaps that are inconsistent are worth nothing and

@@ -85,6 +85,10 @@ static int append_plan(sd_bus_message *m, const CommitReport *report)
     if (r < 0)
         return r;
     r = append_images(m, report);
+    if (r >= 0)
+        r = append_texts(m, "bitmaps-kept", &report->bitmaps_kept);
+    if (r >= 0)
+        r = append_texts(m, "bitmaps-lost", &report->bitmaps_lost);
     return r < 0 ? r : append_texts(m, "other-overlays", &report->other_overlays);
 }
 

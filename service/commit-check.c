@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "bitmap.h"
 #include "commit-internal.h"
 #include "text.h"
 
@@ -38,6 +39,8 @@ CommitReport *commit_report_free(CommitReport *r)
     texts_done(&r->warnings);
     texts_done(&r->commands);
     texts_done(&r->other_overlays);
+    texts_done(&r->bitmaps_kept);
+    texts_done(&r->bitmaps_lost);
     free(r->becomes);
     free(r);
     return NULL;
@@ -178,6 +181,31 @@ static int find_overlays(CommitReport *r, const CommitOptions *o)
     return 0;
 }
 
+static int add_bitmap(CommitReport *r, const BitmapItem *item)
+{
+    if (item->fate == BITMAP_WORTHLESS)
+        return 0;
+    if (bitmap_fate_is_lost(item->fate))
+        return texts_add(&r->bitmaps_lost,
+                         text_format("%s: %s", item->name, bitmap_fate_to_text(item->fate)));
+    return texts_add(&r->bitmaps_kept, strdup(item->name));
+}
+
+static int look_at_bitmaps(CommitReport *r, const CommitOptions *o, const Graph *g)
+{
+    _cleanup_(bitmap_plan_freep) BitmapPlan *plan = NULL;
+    const ChainImage *images = disk_chain(r->disk)->images;
+
+    /* What is kept on the overlay keeps its bitmaps. */
+    if (o->active && o->on_ready == JOB_ON_READY_KEEP)
+        return 0;
+    int k = bitmap_plan_new(g, images[r->range.top].node, images[r->range.base].node,
+                            /* running= */ false, &plan);
+    for (size_t i = 0; k >= 0 && i < plan->n; i++)
+        k = add_bitmap(r, &plan->items[i]);
+    return k;
+}
+
 /* What may end badly, and nobody can tell before. */
 static int warn(CommitReport *r)
 {
@@ -209,6 +237,9 @@ static int describe(CommitReport *r, const CommitOptions *o)
         return k;
     estimate_copy(r, g);
     k = look_at_base(r, g);
+    if (k < 0)
+        return k;
+    k = look_at_bitmaps(r, o, g);
     if (k < 0)
         return k;
     k = find_overlays(r, o);

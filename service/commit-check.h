@@ -45,6 +45,8 @@ struct CommitReport {
     uint64_t grows_to;         /* what the base must grow to, 0 where it is large enough */
     uint64_t room;             /* what the device below the base has, 0 where QEMU does not tell */
     CheckTexts other_overlays; /* VM/DISK */
+    CheckTexts bitmaps_kept;   /* names of dirty bitmaps that the base has afterwards */
+    CheckTexts bitmaps_lost;   /* "NAME: why" */
 };
 
 /* -ENOMEM. */

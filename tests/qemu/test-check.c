@@ -3,6 +3,7 @@
  * Disk.Check on a real QEMU: what it says of a commit, that the commit then does what it said, and
  * that the check itself changes nothing.
  */
+#include "process.h"
 #include "scene.h"
 
 #include <string.h>
@@ -396,6 +397,29 @@ static void test_refused_options(void)
                      "bottom", "s", "1");
 }
 
+static void add_bitmaps(const Scene *s)
+{
+    g_free(process_run("qemu-img", "bitmap", "--add", scene_top(s), "backup", NULL));
+}
+
+static void test_bitmaps(gconstpointer base_format)
+{
+    const bool raw = strcmp(base_format, "raw") == 0;
+    g_autoptr(Scene) s = scene_new(
+        &(SceneOptions){.base_format = base_format, .no_guest = true, .prepare = add_bitmaps});
+    g_autoptr(GHashTable) r = check_scene(s, 1, "active", "b", true);
+    g_autoptr(GHashTable) kept = check_scene(s, 2, "active", "b", true, "on-ready", "s", "keep");
+
+    has(r, "possible", raw ? "false" : "true");
+    has(r, "bitmaps-kept", raw ? "" : "backup");
+    if (raw)
+        speaks_of(r, "bitmaps-lost", "backup: ");
+    else
+        has(r, "bitmaps-lost", "");
+    has(kept, "possible", "true");
+    has(kept, "bitmaps-lost", "");
+}
+
 int main(int argc, char *argv[])
 {
     g_test_init(&argc, &argv, NULL);
@@ -413,5 +437,7 @@ int main(int argc, char *argv[])
     g_test_add_func("/check/read-only-disk", test_read_only_disk);
     g_test_add_func("/check/chain-of-one", test_chain_of_one);
     g_test_add_func("/check/refused-options", test_refused_options);
+    g_test_add_data_func("/check/bitmaps-kept", "qcow2", test_bitmaps);
+    g_test_add_data_func("/check/bitmaps-lost", "raw", test_bitmaps);
     return g_test_run();
 }
