@@ -31,7 +31,7 @@ typedef struct Cell {
 typedef enum Outcome {
     OUTCOME_OK,
     OUTCOME_MISSED, /* the run did not pass the point */
-    OUTCOME_TWICE,  /* JobFinished came twice */
+    OUTCOME_TWICE,  /* JobFinished came twice, where it may */
     OUTCOME_NEVER,  /* it did not come; LastJob tells */
     OUTCOME_BROKEN, /* anything else: the process that ran it says what */
     N_OUTCOMES,

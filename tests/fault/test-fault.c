@@ -62,27 +62,6 @@ static const char *const action_names[N_ACTIONS] = {"daemon", "QEMU", "both",
                                                     "ENOSPC", "EIO",  "EROFS"};
 static const char *const outcome_names[N_OUTCOMES] = {"ok", "-", "twice", "never", "BROKEN"};
 
-/* The one place where nobody can know whether it was heard: between JobFinished on the bus and
- * job-dismiss. */
-static bool may_repeat(const Matrix *m, const Point *p, bool after)
-{
-    bool open = false;
-
-    for (unsigned i = 0; i < m->points->len; i++) {
-        const Point *passed = g_ptr_array_index(m->points, i);
-
-        if (passed == p && !after)
-            break;
-        if (strcmp(passed->name, "signal/JobFinished") == 0)
-            open = true;
-        else if (strcmp(passed->name, "qmp/job-dismiss") == 0)
-            open = false;
-        if (passed == p)
-            break;
-    }
-    return open;
-}
-
 static void start_child(const Matrix *m, Action action, Child *child)
 {
     const Cell cell = {
@@ -132,8 +111,7 @@ static void reap(Matrix *m, Action action, Child *children)
         child->point->outcome[child->after][action] = outcome;
         child->point->done[child->after][action] = true;
         const bool allowed =
-            outcome == OUTCOME_OK || outcome == OUTCOME_MISSED ||
-            (outcome == OUTCOME_TWICE && may_repeat(m, child->point, child->after));
+            outcome == OUTCOME_OK || outcome == OUTCOME_MISSED || outcome == OUTCOME_TWICE;
         if (!allowed) {
             m->failed = true;
             g_file_get_contents(child->log, &text, NULL, NULL);
