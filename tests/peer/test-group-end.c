@@ -350,6 +350,22 @@ static void test_record_cannot_be_written_at_barrier(void)
     troupe_check_record(t, false);
 }
 
+/* There is no way back: the other is on its base already. */
+static void test_finalize_fails(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_pivot(t);
+    hold_all(t);
+    troupe_expect(t, "job-finalize");
+    troupe_conclude(t, 0, NULL, 1);
+    troupe_conclude(t, 1, "Permission conflict on node base1", 3);
+    troupe_check_ends(t, "vda=completed vdb=failed");
+    g_assert_null(ledger_find_stale(t->domain->ledger, "web1", "/images/top1"));
+    g_assert_nonnull(ledger_find_stale(t->domain->ledger, "web1", "/images/top0"));
+}
+
 static void test_one_fails_while_running(void)
 {
     g_autoptr(Troupe) t = troupe_new(2);
@@ -555,6 +571,7 @@ int main(int argc, char **argv)
                     test_record_cannot_be_written_before_pivot);
     g_test_add_func("/group-end/record-cannot-be-written-at-barrier",
                     test_record_cannot_be_written_at_barrier);
+    g_test_add_func("/group-end/finalize-fails", test_finalize_fails);
     g_test_add_func("/group-end/one-fails-while-running", test_one_fails_while_running);
     g_test_add_func("/group-end/one-fails-on-the-way-to-the-barrier",
                     test_one_fails_on_the_way_to_the_barrier);
