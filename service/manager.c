@@ -403,7 +403,7 @@ int manager_accept(Manager *m, int fd)
 {
     Member *member;
 
-    return add_member(m, fd, VM_DIALLED_IN, QMP_START_GREETING, &member);
+    return add_member(m, fd, VM_DIALLED_IN, QMP_START_DIALLED, &member);
 }
 
 int manager_resume(Manager *m, int fd, VmOrigin origin, const char *name, uid_t attached_by)

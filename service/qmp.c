@@ -413,9 +413,10 @@ static int start(Qmp *q, QmpStart how)
 {
     int r;
 
-    if (how == QMP_START_GREETING) {
+    if (how != QMP_START_RESUMED) {
         q->state = QMP_GREETING;
-        q->greeting_deadline = now_usec() + QMP_GREETING_USEC;
+        q->greeting_deadline =
+            now_usec() + (how == QMP_START_DIALLED ? QMP_DIALLED_USEC : QMP_GREETING_USEC);
         arm_timer(q);
         return 0;
     }

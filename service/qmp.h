@@ -17,6 +17,10 @@
 #define QMP_USEC_PER_SEC UINT64_C(1000000)
 /* A monitor that another client holds stays silent for ever. */
 #define QMP_GREETING_USEC (2 * QMP_USEC_PER_SEC)
+/* A QEMU that dials in does so before it builds its machine, and greets after: with much memory to
+ * allocate, or on a busy host, that takes its time. If it is hung up on before, it may never dial
+ * again (7.2.22: in 10 of 20 tries). */
+#define QMP_DIALLED_USEC (600 * QMP_USEC_PER_SEC)
 /* An ordinary command. */
 #define QMP_COMMAND_USEC (10 * QMP_USEC_PER_SEC)
 /* A command that drains I/O: QEMU answers when the storage does. */
@@ -61,6 +65,7 @@ typedef struct QmpObserver {
 
 typedef enum QmpStart {
     QMP_START_GREETING, /* a fresh connection: expect the greeting, negotiate */
+    QMP_START_DIALLED,  /* the same, by a QEMU that may still be starting */
     QMP_START_RESUMED,  /* a negotiated connection taken over from an earlier process: greeted() is
                          * called with the answer to query-version instead of a greeting */
 } QmpStart;

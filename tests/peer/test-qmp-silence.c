@@ -17,6 +17,22 @@ static void test_silence(QmpFixture *f, gconstpointer data)
     g_assert_true(qmp_peer_is_alone(f->peer));
 }
 
+/* A QEMU dials in while it starts, which can take longer than a monitor may be silent. */
+static void test_slow_start(QmpFixture *f, gconstpointer data)
+{
+    QmpFixture other = {0};
+
+    qmp_fixture_set_up(&other, NULL);
+    qmp_fixture_start(f, QMP_START_DIALLED);
+    qmp_fixture_start(&other, QMP_START_GREETING);
+    qmp_fixture_expect_closed(&other, -ETIMEDOUT);
+    qmp_fixture_tear_down(&other, NULL);
+
+    event_wait_idle(f->event);
+    qmp_peer_greet(f->peer);
+    qmp_fixture_expect_greeted(f);
+}
+
 /* It has greeted, it is a QEMU; but one that answers no command is of no use. */
 static void test_capabilities_unanswered(QmpFixture *f, gconstpointer data)
 {
@@ -66,6 +82,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     add("/qmp-silence/no-greeting", test_silence);
+    add("/qmp-silence/slow-start", test_slow_start);
     add("/qmp-silence/no-answer-to-capabilities", test_capabilities_unanswered);
     add("/qmp-silence/resumed-is-asked-again", test_resumed_slow);
     add("/qmp-silence/shutdown-without-end", test_shutdown_without_end);

@@ -291,12 +291,10 @@ static void test_attach_arguments(void)
 static void test_strangers(void)
 {
     static const char *const sayings[] = {
-        "",
         "GET / HTTP/1.0\r\n\r\n",
         "{\"QMP\": 1}\r\n",
         "{\"QMP\": {}}\r\n",
         "{\"QMP\": {\"version\": {\"qemu\": {\"major\": -1, \"minor\": \"x\"}}}}\r\n",
-        "[[[[[[[[[[[[[[[[[[[[[[[[",
         "{\"return\": {}}\r\n{\"return\": {}}\r\n",
         "\xff\xfe\x01",
     };
@@ -304,6 +302,7 @@ static void test_strangers(void)
     g_autoptr(Qemu) vm = start_vm(rig, "web1");
     g_autofree char *path = rig_wait_vm(rig, "web1");
     int fds[G_N_ELEMENTS(sayings)];
+    const int silent = dial(daemon_socket(rig->daemon));
 
     for (unsigned i = 0; i < G_N_ELEMENTS(sayings); i++) {
         const size_t length = strlen(sayings[i]);
@@ -311,7 +310,7 @@ static void test_strangers(void)
         fds[i] = dial(daemon_socket(rig->daemon));
         g_assert_cmpint(write(fds[i], sayings[i], length), ==, length);
     }
-    /* Each is thrown out: at the latest when its greeting is overdue. */
+    /* Each is thrown out. One that says nothing may be a QEMU that takes its time. */
     for (unsigned i = 0; i < G_N_ELEMENTS(sayings); i++) {
         char byte;
 
@@ -320,6 +319,7 @@ static void test_strangers(void)
         close(fds[i]);
     }
     check_vm(rig, path, "web1", vm);
+    close(silent);
 }
 
 /* QEMU is stopped, as by a debugger: it is shown as unresponsive, and comes back. */
