@@ -145,7 +145,7 @@ bool commit_was_aborted(const Commit *c)
 
 static bool is_abort(const Commit *c)
 {
-    return c->machine.intent == JOB_INTENT_ABORT ||
+    return c->forcing || c->machine.intent == JOB_INTENT_ABORT ||
            (c->machine.intent == JOB_INTENT_NONE && commit_was_aborted(c));
 }
 
@@ -157,8 +157,9 @@ void commit_record(Commit *c)
 
     if (nothing_to_carry && c->group)
         group_member_held(c);
+    /* Told to complete before it was given up: finalized, it would pivot. */
     else if (nothing_to_carry)
-        commit_handle(c, JOB_EVENT_BARRIER_DONE);
+        commit_handle(c, c->forcing ? JOB_EVENT_BARRIER_REFUSED : JOB_EVENT_BARRIER_DONE);
     /* What cannot be sent now is sent with the next look at the job. */
     else if (!c->asked)
         c->asked = commit_carry_bitmaps(c, on_carried, /* userdata= */ NULL) >= 0;

@@ -63,6 +63,7 @@ struct Commit {
     bool give_up;             /* from the barrier back to the overlay */
     bool settling;            /* the graph is being read back, or data flushed */
     bool adopted;             /* of an earlier process, which may have asked for its end */
+    uint64_t ending_usec;     /* CLOCK_MONOTONIC, when QEMU accepted its end; 0: it has not */
     uint64_t choice_usec;     /* CLOCK_MONOTONIC, when on_ready was tried last */
 
     char *io_error;          /* what the job stands still for, NULL for nothing */
@@ -158,6 +159,8 @@ void commit_set_forced(Commit *c);
 /* The job is paused, or goes on, by request. */
 void commit_set_paused(Commit *c, bool paused);
 
+/* On its way to its end, and not at the barrier, for longer than COMMIT_END_USEC. */
+bool commit_is_stuck(const Commit *c);
 /* Cancels at once, with nobody to answer to. */
 void commit_force_abort(Commit *c);
 

@@ -97,7 +97,7 @@ static void apply(Commit *c, RequestKind kind, uint64_t speed)
 /* The job goes on as it was, and so does what is on record. */
 static void take_back(Commit *c)
 {
-    c->ending = false;
+    c->ending = c->forcing = false;
     if (c->auto_finalize)
         disk_record(c->disk);
 }
@@ -210,7 +210,9 @@ static bool refuse_if_ending(const Commit *c, DoneFunc done, void *userdata)
         refuse_stopped(c, done, userdata);
     else
         disk_refuse(c->disk, done, userdata, REFUSAL_NOT_READY,
-                    "the job is ending already. JobFinished announces how, LastJob keeps it.");
+                    "the job is ending already. JobFinished announces how, LastJob keeps it. Where "
+                    "the end does not come within 10 s, because the guest writes faster than the "
+                    "job copies, Abort cancels the job.");
     return true;
 }
 
@@ -348,15 +350,22 @@ void commit_pivot(Commit *c, DoneFunc done, void *userdata)
         request_failed(r, k);
 }
 
-/* By force, where an I/O error has paused the job: what is missing in the base cannot be copied
- * there, so that no soft end comes of it; and QEMU may have paused the job again between a resume
- * and what follows it. */
+bool commit_is_stuck(const Commit *c)
+{
+    return c->machine.phase == JOB_ENDING && c->ending_usec > 0 &&
+           commit_monotonic_usec() - c->ending_usec >= COMMIT_END_USEC;
+}
+
+/* By force, where no soft end comes of it: an I/O error has paused the job, and what is missing in
+ * the base cannot be copied there (QEMU may have paused it again between a resume and what follows
+ * it, too); or it has been on its way to one for long. */
 static void send_force(CommitRequest *r)
 {
     Commit *c = r->ref->commit;
 
     r->kind = REQUEST_FORCE;
     c->ending = c->forcing = true;
+    c->restarting = c->complete_when_ready = false;
     int k = block_job_force_cancel(commit_qmp(c), c->qemu_id, on_answer, r);
     if (k < 0)
         request_failed(r, k);
@@ -374,7 +383,7 @@ static void send_abort(CommitRequest *r)
 {
     Commit *c = r->ref->commit;
 
-    if (c->io_stopped) {
+    if (c->io_stopped || commit_is_stuck(c)) {
         send_force(r);
         return;
     }
@@ -398,8 +407,8 @@ void commit_abort(Commit *c, DoneFunc done, void *userdata)
 {
     if (refuse_if_member(c, done, userdata))
         return;
-    /* A job that stands still on its way to an end can be told to give up. */
-    if (!c->io_stopped && refuse_if_ending(c, done, userdata))
+    /* A job that does not come to the end it is on its way to can be told to give up. */
+    if (!c->io_stopped && !commit_is_stuck(c) && refuse_if_ending(c, done, userdata))
         return;
 
     CommitRequest *r = request_new(c, REQUEST_ABORT, done, userdata);

@@ -239,6 +239,8 @@ void commit_handle(Commit *c, JobEvent event)
     JobState before = job_state(&c->machine);
     unsigned effects = job_handle(&c->machine, event);
 
+    if (c->machine.phase == JOB_ENDING && c->ending_usec == 0)
+        c->ending_usec = commit_monotonic_usec();
     if (job_state(&c->machine) != before && before != JOB_STATE_NONE)
         commit_announce(c, COMMIT_CHANGE_STATE);
     commit_deadline_check(c);
@@ -265,7 +267,7 @@ static void handle_concluded(Commit *c, const GraphJob *job)
 static void on_restarted_carried(Commit *c, int error, const char *text, const Graph *g,
                                  void *userdata)
 {
-    if (!c || error == -ENOTCONN)
+    if (!c || error == -ENOTCONN || c->forcing)
         return;
 
     CommitRef *ref = commit_ref_new(c);

@@ -18,6 +18,9 @@
 
 /* QEMU's word for our jobs (QAPI type JobType). */
 #define COMMIT_TYPE "commit"
+/* An end that was asked for and takes longer can be given up by an Abort: QEMU comes to no soft end
+ * of a job whose guest is faster than the copy. */
+#define COMMIT_END_USEC (UINT64_C(10) * 1000000)
 
 /* Starts the job and sets it on the disk. done as DoneFunc. */
 void commit_start(Disk *d, const CommitPlan *plan, DoneFunc done, void *userdata);

@@ -260,11 +260,19 @@ void group_pivot(Vm *vm, DoneFunc done, void *userdata)
         on_pivot_read(vm, r, g);
 }
 
-/* A group that is doomed waits for what still copies: that can be cut short. So can what waits at
- * the barrier below the active layer. */
+static bool any_stuck(const Group *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (commit_is_stuck(g->members[i]))
+            return true;
+    return false;
+}
+
+/* A group that is doomed waits for what still copies: that can be cut short. So can what does not
+ * come to the barrier, and what waits there below the active layer. */
 static bool can_abort(const Group *g)
 {
-    if (g->phase == GROUP_RUNNING || g->doomed)
+    if (g->phase == GROUP_RUNNING || g->doomed || (!g->past && any_stuck(g)))
         return true;
     for (size_t i = 0; i < g->n && !g->active; i++)
         if (g->members[i]->machine.phase <= JOB_HELD)

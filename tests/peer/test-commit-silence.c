@@ -115,6 +115,91 @@ static void test_abort(void)
     g_assert_cmpuint(domain_count(p->domain, "job-finished vda kept"), ==, 1);
 }
 
+/* A guest that is faster than the copy, or a request that QEMU refused after its time-out: the end
+ * that was asked for does not come. Another Abort gives it up. */
+static void test_end_does_not_come(gconstpointer pivot)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    lapse_begin();
+    c = pivot ? play_ask_pivot(p) : play_ask_abort(p);
+    qmp_peer_reply(p->peer, c, "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    domain_check_answer(p->domain, domain_abort(p->domain, p->disk), REFUSAL_NOT_READY);
+    lapse_end();
+
+    p->request = domain_abort(p->domain, p->disk);
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "job-cancel"), "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    g_assert_cmpint(disk_job_state(p->disk), ==, JOB_STATE_ABORTING);
+    fake_vm_set_error(p->vm, "Operation canceled");
+    fake_vm_move(p->vm, "concluded");
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda cancelled"), ==, 1);
+}
+
+/* The same of a job that was started again because of an export: it copies all anew. */
+static void test_restarted_does_not_come(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    fake_vm_set_export(p->vm, "e0", "top");
+    lapse_begin();
+    p->request = domain_pivot(p->domain, p->disk);
+    c = qmp_peer_expect(p->peer, "job-cancel");
+    lapse_end();
+    fake_vm_set_error(p->vm, "Operation canceled");
+    fake_vm_move(p->vm, "concluded");
+    qmp_peer_reply(p->peer, c, "{}");
+    c = qmp_peer_expect(p->peer, "job-dismiss");
+    fake_vm_move(p->vm, NULL);
+    qmp_peer_reply(p->peer, c, "{}");
+    c = qmp_peer_expect(p->peer, "block-commit");
+    fake_vm_add_job(p->vm, c, "running");
+    qmp_peer_reply(p->peer, c, "{}");
+
+    p->request = domain_abort(p->domain, p->disk);
+    c = qmp_peer_expect(p->peer, "job-cancel");
+    fake_vm_move(p->vm, "ready");
+    event_wait_idle(p->domain->event);
+    fake_vm_set_error(p->vm, "Operation canceled");
+    fake_vm_move(p->vm, "concluded");
+    qmp_peer_reply(p->peer, c, "{}");
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda cancelled"), ==, 1);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "job-complete"), ==, 0);
+}
+
+/* It comes while it is given up: QEMU is at the barrier, with a cancel on its way. The guest stays
+ * on the overlay, and so says the record. */
+static void test_end_comes_while_given_up(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c, *again;
+
+    play_start_ready(p);
+    lapse_begin();
+    qmp_peer_reply(p->peer, play_ask_pivot(p), "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    lapse_end();
+    p->request = domain_abort(p->domain, p->disk);
+    c = qmp_peer_expect(p->peer, "job-cancel");
+    fake_vm_move(p->vm, "pending");
+    again = qmp_peer_expect(p->peer, "job-cancel");
+    g_assert_null(ledger_find_stale(p->domain->ledger, "web1", "/images/top"));
+    qmp_peer_reply(p->peer, c, "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    qmp_peer_reply_error(p->peer, again, "GenericError", "the job is aborting");
+    fake_vm_set_error(p->vm, "Operation canceled");
+    fake_vm_move(p->vm, "concluded");
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda kept"), ==, 1);
+}
+
 /* The reading before a pivot: nothing was sent that could end the job. */
 static void test_pivot_before_it_is_sent(void)
 {
@@ -252,6 +337,10 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-silence/nothing-is-started-unseen", test_nothing_is_started_unseen);
     g_test_add_func("/commit-silence/pivot", test_pivot);
     g_test_add_func("/commit-silence/abort", test_abort);
+    g_test_add_data_func("/commit-silence/pivot-does-not-come", "pivot", test_end_does_not_come);
+    g_test_add_data_func("/commit-silence/abort-does-not-come", NULL, test_end_does_not_come);
+    g_test_add_func("/commit-silence/restarted-does-not-come", test_restarted_does_not_come);
+    g_test_add_func("/commit-silence/pivot-comes-while-given-up", test_end_comes_while_given_up);
     g_test_add_func("/commit-silence/pivot-before-it-is-sent", test_pivot_before_it_is_sent);
     g_test_add_func("/commit-silence/speed", test_speed);
     g_test_add_func("/commit-silence/finalize-is-repeated", test_finalize);

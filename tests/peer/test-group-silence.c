@@ -224,6 +224,36 @@ static void test_barrier(void)
     troupe_check_record(t, false);
 }
 
+/* A guest that is faster than the copy of each disk: none comes to the barrier. Another Abort gives
+ * the end up that was asked for. */
+static void test_end_does_not_come(gconstpointer pivot)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    lapse_begin();
+    if (pivot)
+        troupe_call_pivot(t);
+    else
+        troupe_call_abort(t);
+    troupe_expect(t, pivot ? "job-complete" : "block-job-cancel");
+    accept(t, 0);
+    accept(t, 1);
+    domain_check_answer(t->domain, t->request, REFUSAL_NONE);
+    troupe_call_abort(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NOT_READY);
+    lapse_end();
+
+    troupe_call_abort(t);
+    troupe_expect(t, "job-cancel");
+    troupe_accept_all(t);
+    domain_check_answer(t->domain, t->request, REFUSAL_NONE);
+    troupe_conclude(t, 0, "Operation canceled", 3);
+    troupe_conclude(t, 1, "Operation canceled", 3);
+    troupe_check_ends(t, "vda=cancelled vdb=cancelled");
+    troupe_check_record(t, false);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -239,5 +269,7 @@ int main(int argc, char **argv)
     g_test_add_func("/group-silence/abort-is-not-held-for-ever", test_abort_is_not_held_for_ever);
     g_test_add_func("/group-silence/long-copy", test_long_copy);
     g_test_add_func("/group-silence/barrier", test_barrier);
+    g_test_add_data_func("/group-silence/pivot-does-not-come", "pivot", test_end_does_not_come);
+    g_test_add_data_func("/group-silence/abort-does-not-come", NULL, test_end_does_not_come);
     return g_test_run();
 }
