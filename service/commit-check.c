@@ -250,7 +250,9 @@ static int describe(CommitReport *r, const CommitOptions *o)
 static int list_commands(CommitReport *r, Disk *d, const CommitPlan *plan)
 {
     _cleanup_(commit_freep) Commit *c = NULL;
-    BlockJobVerb end = plan->on_ready == JOB_ON_READY_KEEP ? BLOCK_JOB_CANCEL : BLOCK_JOB_COMPLETE;
+    const bool keeps = plan->on_ready == JOB_ON_READY_KEEP;
+    BlockJobVerb end = keeps ? BLOCK_JOB_CANCEL : BLOCK_JOB_COMPLETE;
+    BlockJobVerb at_barrier = keeps ? BLOCK_JOB_FORCE_CANCEL : BLOCK_JOB_FINALIZE;
 
     int k = commit_draft(d, plan, &c);
     if (k < 0)
@@ -261,7 +263,7 @@ static int list_commands(CommitReport *r, Disk *d, const CommitPlan *plan)
     if (k >= 0 && plan->active)
         k = texts_add(&r->commands, block_job_text(end, command.job));
     if (k >= 0 && !command.auto_finalize)
-        k = texts_add(&r->commands, block_job_text(BLOCK_JOB_FINALIZE, command.job));
+        k = texts_add(&r->commands, block_job_text(at_barrier, command.job));
     return k < 0 ? k : texts_add(&r->commands, block_job_text(BLOCK_JOB_DISMISS, command.job));
 }
 

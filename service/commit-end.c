@@ -157,9 +157,10 @@ void commit_record(Commit *c)
 
     if (nothing_to_carry && c->group)
         group_member_held(c);
-    /* Told to complete before it was given up: finalized, it would pivot. */
+    /* Whoever has told the job to complete before, finalized it would pivot, whatever it was told
+     * since (mirror.c, should_complete): only a cancel is sure to keep the overlay. */
     else if (nothing_to_carry)
-        commit_handle(c, c->forcing ? JOB_EVENT_BARRIER_REFUSED : JOB_EVENT_BARRIER_DONE);
+        commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
     /* What cannot be sent now is sent with the next look at the job. */
     else if (!c->asked)
         c->asked = commit_carry_bitmaps(c, on_carried, /* userdata= */ NULL) >= 0;

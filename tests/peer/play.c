@@ -91,14 +91,17 @@ QmpPeerCommand *play_hold(Play *p, const QmpPeerCommand *c)
     qmp_peer_reply(p->peer, c, "{}");
     domain_check_answer(p->domain, p->request, REFUSAL_NONE);
     fake_vm_move(p->vm, "pending");
-    return qmp_peer_expect(p->peer, "job-finalize");
+    return qmp_peer_expect(p->peer, g_str_equal(c->name, "block-job-cancel") ? "job-cancel"
+                                                                             : "job-finalize");
 }
 
-QmpPeerCommand *play_conclude(Play *p, const QmpPeerCommand *job_finalize, const char *nodes)
+QmpPeerCommand *play_conclude(Play *p, const QmpPeerCommand *c, const char *nodes)
 {
     fake_vm_set_disk(p->vm, DISK, nodes);
+    if (g_str_equal(c->name, "job-cancel"))
+        fake_vm_set_error(p->vm, "Operation canceled");
     fake_vm_move(p->vm, "concluded");
-    qmp_peer_reply(p->peer, job_finalize, "{}");
+    qmp_peer_reply(p->peer, c, "{}");
     return qmp_peer_expect(p->peer, "job-dismiss");
 }
 

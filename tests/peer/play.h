@@ -38,11 +38,13 @@ void play_ready(Play *p);
 void play_start_ready(Play *p);
 /* Pivot, until QEMU has it. */
 QmpPeerCommand *play_ask_pivot(Play *p);
-/* QEMU has accepted, and the job stands at its barrier: job-finalize has come. */
-QmpPeerCommand *play_hold(Play *p, const QmpPeerCommand *job_complete);
-/* The same for an abort. */
+/* Abort, until QEMU has it. */
 QmpPeerCommand *play_ask_abort(Play *p);
-/* QEMU finalizes, the guest is on the base: until the job is dismissed. */
-QmpPeerCommand *play_conclude(Play *p, const QmpPeerCommand *job_finalize, const char *nodes);
+/* QEMU has accepted what was asked for, and the job stands at its barrier: job-finalize has come;
+ * of an Abort job-cancel. */
+QmpPeerCommand *play_hold(Play *p, const QmpPeerCommand *asked);
+/* QEMU does what it was told there, the guest is on the first of the nodes: until the job is
+ * dismissed. */
+QmpPeerCommand *play_conclude(Play *p, const QmpPeerCommand *told, const char *nodes);
 /* The job is dismissed: nothing is left of it. */
 void play_dismiss(Play *p, const QmpPeerCommand *job_dismiss);

@@ -103,7 +103,7 @@ static char **run(Play *p, const CommitOptions *o, bool exported, const char *no
         play_command(p, keeps ? "block-job-cancel" : "job-complete",
                      exported ? "concluded" : "pending", exported ? nodes_after : NULL, seen);
     if (!exported)
-        play_command(p, "job-finalize", "concluded", nodes_after, seen);
+        play_command(p, keeps ? "job-cancel" : "job-finalize", "concluded", nodes_after, seen);
     play_command(p, "job-dismiss", NULL, NULL, seen);
     g_ptr_array_add(seen, NULL);
     return (char **)g_ptr_array_free(seen, FALSE);

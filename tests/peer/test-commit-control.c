@@ -243,7 +243,7 @@ static void test_keep_in_advance(void)
 
     qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "block-job-cancel"), "{}");
     fake_vm_move(p->vm, "pending");
-    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), PLAY_CHAIN));
+    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-cancel"), PLAY_CHAIN));
     g_assert_cmpuint(domain_count(p->domain, "job-ready"), ==, 1);
     g_assert_cmpuint(domain_count(p->domain, "job-finished vda kept"), ==, 1);
 }

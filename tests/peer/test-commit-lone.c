@@ -52,7 +52,8 @@ static QmpPeerCommand *hold(Lone *l, Request *(*end)(Domain *, Disk *), const ch
     qmp_peer_reply(l->peer, qmp_peer_expect(l->peer, command), "{}");
     domain_check_answer(l->domain, asked, REFUSAL_NONE);
     fake_vm_move(l->vm, "pending");
-    return qmp_peer_expect(l->peer, "job-finalize");
+    return qmp_peer_expect(l->peer, g_str_equal(command, "block-job-cancel") ? "job-cancel"
+                                                                             : "job-finalize");
 }
 
 /* The nodes stay as they are; then the job is dismissed. */
@@ -101,7 +102,10 @@ static void test_keep(void)
 {
     g_autoptr(Lone) l = lone_new();
 
-    conclude(l, hold(l, domain_abort, "block-job-cancel"));
+    QmpPeerCommand *c = hold(l, domain_abort, "block-job-cancel");
+
+    fake_vm_set_error(l->vm, "Operation canceled");
+    conclude(l, c);
     g_assert_cmpuint(domain_count(l->domain, "job-finished top kept"), ==, 1);
     g_assert_cmpuint(disk_chain(l->disk)->n, ==, 3);
     g_assert_cmpuint(qmp_peer_count(l->peer, "blockdev-del"), ==, 0);

@@ -111,7 +111,7 @@ static void test_abort(void)
     g_assert_cmpint(disk_job_state(p->disk), ==, JOB_STATE_ABORTING);
     answer_late(p, c);
     fake_vm_move(p->vm, "pending");
-    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), PLAY_CHAIN));
+    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-cancel"), PLAY_CHAIN));
     g_assert_cmpuint(domain_count(p->domain, "job-finished vda kept"), ==, 1);
 }
 

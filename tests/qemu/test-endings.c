@@ -228,6 +228,23 @@ static void test_all_at_once(void)
     check_true(s, "completed");
 }
 
+/* Somebody else has told the job to complete, and it has not come to that: QEMU would pivot after a
+ * soft cancel all the same (mirror.c, should_complete). Whoever calls Abort keeps the overlay. */
+static void test_abort_against_completion(void)
+{
+    g_autoptr(Scene) s =
+        scene_new(&(SceneOptions){.slow_base = true, .little_data = true, .no_guest = true});
+    const unsigned from = scene_commit_until_ready(s);
+    g_autofree char *id = property_string(s->recorder, s->disk, JOB_INTERFACE, "Id");
+
+    scene_write(s, SCENE_DATA_BYTE + 1, SCENE_DATA_OFFSET, SCENE_DATA_LENGTH);
+    qmp_client_do(qemu_monitor(s->vm), "job-complete", "{'id': '%s'}", id);
+    scene_abort(s);
+    scene_release(s);
+    scene_wait_finished(s, from, "kept");
+    scene_check_active(s, 2, scene_top(s));
+}
+
 static int dial(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -291,6 +308,7 @@ int main(int argc, char *argv[])
     g_test_add_data_func("/endings/after-pivot", "Pivot", test_after_the_end);
     g_test_add_data_func("/endings/after-abort", "Abort", test_after_the_end);
     g_test_add_func("/endings/abort-while-pivoting", test_abort_while_pivoting);
+    g_test_add_func("/endings/abort-against-completion", test_abort_against_completion);
     g_test_add_data_func("/endings/pivot-against-soft-cancel", "", test_other_monitor);
     g_test_add_data_func("/endings/pivot-against-forced-cancel", "-f", test_other_monitor);
     g_test_add_func("/endings/pivot-against-unplug", test_unplug);
