@@ -389,8 +389,9 @@ static void send_abort(CommitRequest *r)
     }
     c->forcing = false;
 
-    /* On record for whoever finds the job at the barrier; an Abort does not fail for want of it. */
-    if (c->active && c->machine.phase == JOB_READY)
+    /* On record for whoever finds the job at the barrier, where a job that still copies may be by
+     * the time QEMU reads this; an Abort does not fail for want of it. */
+    if (c->active)
         (void)ledger_note_abort(vm_ledger(disk_vm(c->disk)), vm_name(disk_vm(c->disk)),
                                 disk_name(c->disk), c->id);
 

@@ -28,7 +28,8 @@ char *commit_make_id(const Commit *c, uint64_t usec)
     const CommitId id = {
         .active = c->active,
         .base_read_only = c->base_read_only,
-        .on_ready = c->on_ready,
+        /* It is started again for a Pivot, which a successor of ours must keep to. */
+        .on_ready = c->machine.phase == JOB_STARTING ? c->on_ready : JOB_ON_READY_PIVOT,
         .on_error = c->on_error,
         .drop_bitmaps = c->drop_bitmaps,
         .deadline_usec = over ? 0 : c->deadline_usec,

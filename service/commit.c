@@ -158,7 +158,11 @@ void commit_act_on_ready(Commit *c)
     case JOB_ON_READY_MAX_:
         return;
     case JOB_ON_READY_PIVOT:
-        commit_pivot(c, commit_ignore_done, /* userdata= */ NULL);
+        /* An Abort is newer; an earlier process may not have come to sending it. */
+        if (commit_was_aborted(c))
+            commit_abort(c, commit_ignore_done, /* userdata= */ NULL);
+        else
+            commit_pivot(c, commit_ignore_done, /* userdata= */ NULL);
         return;
     case JOB_ON_READY_KEEP:
         commit_abort(c, commit_ignore_done, /* userdata= */ NULL);

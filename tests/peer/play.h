@@ -26,6 +26,9 @@ Play *play_new(const char *nodes);
 void play_free(Play *p);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Play, play_free)
 
+/* The service ends, however; a new one finds the VM. */
+void play_restart(Play *p);
+
 /* Commit, until QEMU has it; the reply is the test's. */
 QmpPeerCommand *play_ask_commit(Play *p, bool active);
 /* Commit and reply: the job runs. */

@@ -263,6 +263,35 @@ static void test_choice_in_advance_refused(void)
     g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
 }
 
+/* An Abort is on record, which the predecessor may not have sent any more: it is newer than the
+ * choice. */
+static void test_choice_in_advance_overruled(void)
+{
+    static const char id[] =
+        "vmdisk-commit-active-ro-pivot-report-carry-1000-7-0-0-keep_2dwaiting-vda-top-base";
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    g_assert_cmpint(ledger_note_abort(p->domain->ledger, "web1", "vda", id), ==, 0);
+    fake_vm_set_job(p->vm, id, "ready", false);
+    qmp_peer_event(p->peer, "DEVICE_TRAY_MOVED", NULL);
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "block-job-cancel"), "{}");
+    fake_vm_move(p->vm, "pending");
+    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-cancel"), PLAY_CHAIN));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda kept"), ==, 1);
+}
+
+/* QEMU may have the job ready by the time it reads the cancel: whoever finds it at the barrier must
+ * know that it is not a pivot. */
+static void test_abort_is_on_record(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    play_start(p, true);
+    (void)play_ask_abort(p);
+    g_assert_cmpstr(ledger_find(p->domain->ledger, "web1", "vda")->abort_job, ==,
+                    fake_vm_job_id(p->vm));
+}
+
 static void lose_record(Play *p)
 {
     g_free(process_run("rm", "-r", p->domain->directory, NULL));
@@ -324,6 +353,9 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-control/pivot-in-advance", test_pivot_in_advance);
     g_test_add_func("/commit-control/keep-in-advance", test_keep_in_advance);
     g_test_add_func("/commit-control/choice-in-advance-refused", test_choice_in_advance_refused);
+    g_test_add_func("/commit-control/choice-in-advance-overruled",
+                    test_choice_in_advance_overruled);
+    g_test_add_func("/commit-control/abort-while-running-is-on-record", test_abort_is_on_record);
     g_test_add_func("/commit-control/barrier-without-record", test_barrier_without_record);
     g_test_add_func("/commit-control/export-without-record", test_export_without_record);
     return g_test_run();

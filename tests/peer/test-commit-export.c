@@ -224,6 +224,29 @@ static void test_cancel_is_repeated(void)
     check_one_result(p, id, "completed");
 }
 
+/* The caller's Pivot was accepted: a successor of ours keeps to it. */
+static void test_service_ends(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    g_autofree char *id = NULL;
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    id = g_strdup(fake_vm_job_id(p->vm));
+    fake_vm_set_export(p->vm, "e0", "top");
+    p->request = domain_pivot(p->domain, p->disk);
+    c = restart(p, qmp_peer_expect(p->peer, "job-cancel"), id);
+    qmp_peer_reply(p->peer, c, "{}");
+    event_wait_idle(p->domain->event);
+    play_restart(p);
+    fake_vm_move(p->vm, "ready");
+    c = qmp_peer_expect(p->peer, "job-complete");
+    hand_over(p);
+    qmp_peer_reply(p->peer, c, "{}");
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
+}
+
 /* The completion of the second job is nobody else's to ask for. */
 static void test_complete_is_repeated(void)
 {
@@ -258,6 +281,7 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-export/restart-refused", test_restart_refused);
     g_test_add_func("/commit-export/restarted-job-fails", test_restarted_job_fails);
     g_test_add_func("/commit-export/cancel-is-repeated", test_cancel_is_repeated);
+    g_test_add_func("/commit-export/service-ends-while-restarted", test_service_ends);
     g_test_add_func("/commit-export/complete-is-repeated", test_complete_is_repeated);
     return g_test_run();
 }
