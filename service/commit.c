@@ -328,6 +328,7 @@ static void handle_missing(Commit *c)
 {
     if (c->machine.phase == JOB_STARTING) {
         /* The start that timed out did not take place. */
+        commit_remove_recorder(c);
         disk_set_job(c->disk, NULL);
         return;
     }

@@ -66,6 +66,24 @@ static void test_start_does_not_take_place(void)
     play_start_ready(p);
 }
 
+/* Nor is anything left of it: the base keeps no recorder. */
+static void test_start_leaves_no_recorder(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    fake_vm_set_bitmaps(p->vm, "mid",
+                        "[{'name': 'n', 'persistent': true, 'recording': true, 'busy': false, "
+                        "'inconsistent': false, 'granularity': 65536, 'count': 131072}]");
+    lapse_begin();
+    p->request = domain_commit(p->domain, p->disk, true);
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "block-dirty-bitmap-add"), "{}");
+    c = qmp_peer_expect(p->peer, "block-commit");
+    let_time_out(p);
+    qmp_peer_reply_error(p->peer, c, "GenericError", "too late");
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "block-dirty-bitmap-remove"), "{}");
+}
+
 static void test_nothing_is_started_unseen(void)
 {
     g_autoptr(Play) p = play_new(PLAY_CHAIN);
@@ -334,6 +352,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/commit-silence/start-takes-place-later", test_start_takes_place_later);
     g_test_add_func("/commit-silence/start-does-not-take-place", test_start_does_not_take_place);
+    g_test_add_func("/commit-silence/start-leaves-no-recorder", test_start_leaves_no_recorder);
     g_test_add_func("/commit-silence/nothing-is-started-unseen", test_nothing_is_started_unseen);
     g_test_add_func("/commit-silence/pivot", test_pivot);
     g_test_add_func("/commit-silence/abort", test_abort);
