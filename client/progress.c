@@ -42,6 +42,7 @@ void progress_hide(Progress *p)
     if (!p->drawn)
         return;
     fputs("\r\033[K", stderr);
+    fflush(stderr); /* what follows may go to stdout, which is the same terminal */
     p->drawn = false;
 }
 

@@ -144,7 +144,9 @@ ClientRun *client_run_new(const ClientWorld *world, const char *const arguments[
     int file = world->output ? open(world->output, O_WRONLY | O_CLOEXEC) : -1;
     Ends ends = {
         .in = world->terminal ? err[1] : nothing,
-        .out = world->output ? file : out[1],
+        .out = world->output         ? file
+               : world->all_terminal ? err[1]
+                                     : out[1],
         .err = err[1],
         .parent = getpid(),
     };

@@ -16,6 +16,7 @@ typedef struct ClientWorld {
     sd_event *event;
     const char *bus_address;
     bool terminal;      /* stdin and stderr are a terminal, 100 columns wide */
+    bool all_terminal;  /* with terminal: stdout is that terminal too */
     const char *path;   /* PATH; NULL for our own */
     const char *output; /* a file for stdout, of which the test sees nothing; NULL for none */
 } ClientWorld;

@@ -140,6 +140,24 @@ static void test_bar_on_a_terminal(ClientFixture *f, gconstpointer data)
     g_assert_true(g_str_has_suffix(client_run_errors(r), "\r\033[K"));
 }
 
+static void test_bar_is_gone_before_the_result(ClientFixture *f, gconstpointer data)
+{
+    ClientWorld world = {
+        .event = fake_service_event(f->service),
+        .bus_address = fake_service_address(f->service),
+        .terminal = true,
+        .all_terminal = true,
+    };
+
+    fake_disk_start_job(f->disk, "job1", true);
+    g_autoptr(ClientRun) r =
+        client_run_new(&world, (const char *const[]){"wait", "web1/vda", NULL});
+    client_run_wait_for(r, "web1/vda: running");
+    fake_disk_set_state(f->disk, "ready");
+    client_run_end(r, DONE);
+    client_run_assert_complains(r, "\r\033[Kweb1/vda: the job is ready.");
+}
+
 static void test_no_progress_with_json(ClientFixture *f, gconstpointer data)
 {
     fake_disk_start_job(f->disk, "job1", true);
@@ -269,6 +287,7 @@ int main(int argc, char **argv)
         {"no-password-without-a-terminal", test_no_password_without_a_terminal},
         {"no-password-where-it-is-not-wanted", test_no_password_where_it_is_not_wanted},
         {"bar-on-a-terminal", test_bar_on_a_terminal},
+        {"bar-is-gone-before-the-result", test_bar_is_gone_before_the_result},
         {"no-progress-with-json", test_no_progress_with_json},
         {"attach-passes-the-connection", test_attach_passes_the_connection},
         {"attach-by-a-long-path", test_attach_by_a_long_path},
