@@ -98,9 +98,13 @@ static void add_sizes(Table *t, json_object *report)
     _cleanup_(freep) char *grown = size_of(report, "grows-to");
     _cleanup_(freep) char *room = size_of(report, "room");
 
+    /* The guest writes to the active image only. */
+    bool active = json_object_get_boolean(get(report, "active"));
+
     if (copy)
         add(t, "To copy:", TINT_NONE,
-            need_format("%s at most, and what the guest writes meanwhile", copy));
+            need_format("%s at most%s", copy,
+                        active ? ", and what the guest writes meanwhile" : ""));
     if (base && grown)
         add(t, "Base:", TINT_NONE, need_format("%s, has to grow to %s", base, grown));
     if (room)

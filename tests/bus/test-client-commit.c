@@ -68,8 +68,9 @@ static void report(ClientFixture *f, const char *options, bool possible, const c
 {
     sd_bus_message *call = fake_service_take_with(f->service, "Check", options);
 
-    fake_service_reply(f->service, call, "a{sv}", 8, "possible", "b", possible,
-                       error ? "error" : "x", "s", error ? error : "", error ? "message" : "y", "s",
+    fake_service_reply(f->service, call, "a{sv}", 9, "possible", "b", possible, "active", "b",
+                       strstr(options, "active=yes") != NULL, error ? "error" : "x", "s",
+                       error ? error : "", error ? "message" : "y", "s",
                        error ? "The service's own words." : "", obstacle ? "obstacles" : "z", "as",
                        1, obstacle, "bytes-to-copy", "t", UINT64_C(3) << 20, "grows-to", "t",
                        UINT64_C(64) << 20, "base-size", "t", UINT64_C(32) << 20, "images", "aa{sv}",
@@ -87,9 +88,19 @@ static void test_dry_run(ClientFixture *f, gconstpointer data)
     client_run_assert_says(r, "web1/vda: the commit is possible. Nothing was changed.");
     client_run_assert_says(r, "0: /images/top.qcow2 leaves the chain with the pivot");
     client_run_assert_says(r, "1: /images/base.raw is written");
-    client_run_assert_says(r, "3.0 MiB at most");
+    client_run_assert_says(r, "3.0 MiB at most, and what the guest writes meanwhile");
     client_run_assert_says(r, "32.0 MiB, has to grow to 64.0 MiB");
     fake_service_assert_no_call(f->service);
+}
+
+/* The guest does not write to the images that are copied then. */
+static void test_dry_run_below_the_active_image(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = client_fixture_run(f, "commit", "web1/vda", "--dry-run", NULL);
+
+    report(f, "", true, NULL, NULL);
+    client_run_end(r, DONE);
+    client_run_assert_says(r, "3.0 MiB at most\n");
 }
 
 static void test_dry_run_of_what_is_refused(ClientFixture *f, gconstpointer data)
@@ -117,7 +128,8 @@ static void test_dry_run_that_is_refused(ClientFixture *f, gconstpointer data)
         client_fixture_run(f, "commit", "web1/vda", "--dry-run", "--drop-bitmaps", NULL);
 
     fake_service_refuse(f->service, fake_service_take_with(f->service, "Check", "drop-bitmaps=yes"),
-                        SD_BUS_ERROR_INVALID_ARGS, "There is no option 'drop-bitmaps' here.");
+                        SD_BUS_ERROR_INVALID_ARGS,
+                        "VM 'web1', disk 'vda': there is no option 'drop-bitmaps'.");
     client_run_end(r, USAGE);
     client_run_assert_complains(r, "'drop-bitmaps'");
 }
@@ -175,6 +187,7 @@ int main(int argc, char **argv)
         {"options-reach-the-service", test_options_reach_the_service},
         {"name-that-is-no-utf8", test_name_that_is_no_utf8},
         {"dry-run", test_dry_run},
+        {"dry-run-below-the-active-image", test_dry_run_below_the_active_image},
         {"dry-run-of-what-is-refused", test_dry_run_of_what_is_refused},
         {"dry-run-with-an-obstacle", test_dry_run_with_an_obstacle},
         {"dry-run-that-is-refused", test_dry_run_that_is_refused},
