@@ -220,7 +220,9 @@ int group_wait(Client *c, const Target *target, sd_bus_error *error)
         return r;
     (void)group_watch_members(w, &n);
     if (n == 0)
-        return sd_bus_error_setf(error, ERROR_NO_JOB, "No disks of %s are committed together.",
+        return sd_bus_error_setf(error, ERROR_NO_JOB,
+                                 "No disks of %s are committed together. The job of one "
+                                 "disk is named VM/DISK; \"vmdiskctl status\" shows which run.",
                                  target->label);
     return see_through(c, w, RESULT_COMPLETED | RESULT_KEPT, error);
 }

@@ -19,7 +19,11 @@
 
 static int refuse_without_job(const Target *target, sd_bus_error *error)
 {
-    return sd_bus_error_setf(error, ERROR_NO_JOB, "No job runs on %s.", target->label);
+    return sd_bus_error_setf(
+        error, ERROR_NO_JOB,
+        "No job runs on %s. \"vmdiskctl status\" shows how the last one ended, "
+        "\"vmdiskctl commit\" starts one.",
+        target->label);
 }
 
 /* A VM, or a disk. */

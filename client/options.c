@@ -192,6 +192,9 @@ static int check_together(const Options *o, sd_bus_error *error)
         return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
                                 "--pivot and --keep-overlay exclude each other: the guest "
                                 "continues either on the base or on the overlay.");
+    if ((o->given & OPTION_ON_DEADLINE) && !(o->given & OPTION_DEADLINE))
+        return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+                                "--on-deadline needs --deadline: it says what happens then.");
     return 0;
 }
 

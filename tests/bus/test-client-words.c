@@ -89,6 +89,7 @@ static void test_wrong_command_lines(ClientFixture *f, gconstpointer data)
         "commit web1/vda --names",
         "commit web1/vda --speed=fast",
         "commit web1/vda --deadline=soon",
+        "commit web1/vda --active --on-deadline=cancel",
         "commit web1/vda --top",
         "commit web1/vda --shallow=1",
         "commit web1/vda --dry-run --wait",
@@ -382,7 +383,7 @@ static void test_job_verbs_without_a_job(ClientFixture *f, gconstpointer data)
         g_autoptr(ClientRun) r = client_fixture_run(f, verbs[i], "web1/vda", NULL);
 
         client_run_end(r, NOT_FOUND);
-        client_run_assert_complains(r, "No job runs on web1/vda.");
+        client_run_assert_complains(r, "No job runs on web1/vda. \"vmdiskctl status\"");
     }
 }
 
