@@ -40,6 +40,8 @@ static int attach_vm(sd_bus_message *call, void *userdata, sd_bus_error *error)
         return r;
     /* No option is defined yet. */
     r = bus_options_read(call, /* table= */ NULL, 0, /* ret= */ NULL, &refusal);
+    if (r >= 0 && refusal.text)
+        refusal_set(&refusal, refusal.kind, "VM '%s': %s", name, refusal.text);
     if (r >= 0 && refusal.kind != REFUSAL_NONE)
         r = errors_reply(call, &refusal);
     refusal_done(&refusal);

@@ -34,7 +34,7 @@ static int read_string(sd_bus_message *m, const BusOption *option, void *field, 
     if (k < 0)
         return k;
     if (strlen(s) > BUS_OPTION_STRING_MAX) {
-        refusal_set(r, REFUSAL_INVALID_ARGS, "Option '%s' has %d bytes at most.", option->key,
+        refusal_set(r, REFUSAL_INVALID_ARGS, "option '%s' has %d bytes at most.", option->key,
                     BUS_OPTION_STRING_MAX);
         return 0;
     }
@@ -43,7 +43,7 @@ static int read_string(sd_bus_message *m, const BusOption *option, void *field, 
         return 0;
     }
     if (option->parse(s, field) < 0)
-        refusal_set(r, REFUSAL_INVALID_ARGS, "Option '%s' is one of %s, and not '%s'.", option->key,
+        refusal_set(r, REFUSAL_INVALID_ARGS, "option '%s' is one of %s, and not '%s'.", option->key,
                     option->words, strlen(s) <= KEY_SHOWN_MAX ? s : "…");
     return 0;
 }
@@ -71,7 +71,7 @@ static int read_array(sd_bus_message *m, const BusOption *option, char ***ret, R
     while (*ret && (*ret)[n])
         n++;
     if (n == 0 || n > BUS_OPTION_ARRAY_MAX)
-        refusal_set(r, REFUSAL_INVALID_ARGS, "Option '%s' has 1 to %d strings.", option->key,
+        refusal_set(r, REFUSAL_INVALID_ARGS, "option '%s' has 1 to %d strings.", option->key,
                     BUS_OPTION_ARRAY_MAX);
     return 0;
 }
@@ -95,7 +95,7 @@ static int read_value(sd_bus_message *m, const BusOption *option, void *field, R
     if (k < 0)
         return k;
     if (!text_equal(contents, option->type)) {
-        refusal_set(r, REFUSAL_INVALID_ARGS, "Option '%s' is %s, and came with the type '%s'.",
+        refusal_set(r, REFUSAL_INVALID_ARGS, "option '%s' is %s, and came with the type '%s'.",
                     option->key, type_words(option->type), contents ? contents : "");
         return 0;
     }
@@ -132,7 +132,7 @@ static void refuse_unknown(const BusOption *table, size_t n, const char *key, Re
         free(known);
         known = longer;
     }
-    refusal_set(r, REFUSAL_INVALID_ARGS, "There is no option '%s' here. Known are: %s.",
+    refusal_set(r, REFUSAL_INVALID_ARGS, "there is no option '%s' here. Known are: %s.",
                 strlen(key) <= KEY_SHOWN_MAX ? key : "…",
                 known && *known ? known : "none; pass an empty dictionary");
 }
@@ -154,7 +154,7 @@ static int read_entry(sd_bus_message *m, const BusOption *table, size_t n, uint6
     }
     uint64_t bit = UINT64_C(1) << (option - table);
     if (*seen & bit) {
-        refusal_set(r, REFUSAL_INVALID_ARGS, "Option '%s' is given twice.", key);
+        refusal_set(r, REFUSAL_INVALID_ARGS, "option '%s' is given twice.", key);
         return 0;
     }
     *seen |= bit;
@@ -171,7 +171,7 @@ int bus_options_read(sd_bus_message *m, const BusOption *table, size_t n, void *
         return k;
     while ((k = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
         if (++count > BUS_OPTIONS_MAX) {
-            refusal_set(r, REFUSAL_LIMIT_EXCEEDED, "More than %d options.", BUS_OPTIONS_MAX);
+            refusal_set(r, REFUSAL_LIMIT_EXCEEDED, "more than %d options.", BUS_OPTIONS_MAX);
             return 0;
         }
         k = read_entry(m, table, n, &seen, ret, r);

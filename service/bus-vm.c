@@ -70,6 +70,8 @@ static int commit_with(sd_bus_message *call, void *userdata, sd_bus_error *error
     Refusal refusal = {REFUSAL_NONE, NULL};
 
     int r = bus_options_read(call, group_options, ELEMENTSOF(group_options), &options, &refusal);
+    if (r >= 0 && refusal.text)
+        refusal_set(&refusal, refusal.kind, "VM '%s': %s", vm_name(userdata), refusal.text);
     if (r >= 0)
         r = refusal.kind == REFUSAL_NONE
                 ? start_group(call, userdata, &options.commit, options.disks)

@@ -148,7 +148,8 @@ static void choose(Vm *vm, const GroupWish *w, Choice *choice, Refusal *r)
                     "VM '%s': no disk has %s. \"vmdiskctl status\" shows the chains.", vm_name(vm),
                     w->options.active ? "a backing image to commit into"
                                       : "images between its active layer and its base; to commit "
-                                        "active layers, set 'active'");
+                                        "active layers, set 'active' "
+                                        "(\"vmdiskctl commit --active\")");
 }
 
 static void on_withdrawn(Qmp *q, const QmpReply *reply, void *userdata)

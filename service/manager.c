@@ -249,7 +249,7 @@ static void on_ready(Vm *vm, void *userdata)
     }
     member->published = true;
     /* The reply comes before the signals. */
-    log_line(LOG_INFO, &(LogContext){.vm = name}, "VM '%s' is here: QEMU %s, pid %d, %u disks",
+    log_line(LOG_INFO, &(LogContext){.vm = name}, "VM '%s' is here: QEMU %s, pid %d, disks: %u",
              name, vm_version(vm), (int)vm_peer(vm)->pid, vm_count_disks(vm));
     vm_set_name(vm, TAKE_PTR(name));
     answer(member, &(Refusal){REFUSAL_NONE, NULL});
