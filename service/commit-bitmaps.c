@@ -142,7 +142,9 @@ static void on_merged(Qmp *q, const QmpReply *reply, void *userdata)
         return;
     }
     int r = reply->error ? 0 : carry_read(carry);
-    if (reply->error || r < 0)
+    if (r == -EBUSY)
+        carry_end(carry, r, "too many commands wait");
+    else if (reply->error || r < 0)
         carry_fail(carry, reply->error ? reply->error_text : strerror(-r));
 }
 
@@ -167,7 +169,9 @@ static void carry_merge(Carry *carry)
         return;
     }
     r = block_carry_bitmaps(commit_qmp(c), c->base, carry->plan, on_merged, carry);
-    if (r < 0)
+    if (r == -EBUSY)
+        carry_end(carry, r, "too many commands wait");
+    else if (r < 0)
         carry_fail(carry, strerror(-r));
 }
 

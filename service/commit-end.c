@@ -108,6 +108,9 @@ static void on_carried(Commit *c, int error, const char *text, const Graph *g, v
     if (!c || error == -ENOTCONN)
         return;
     c->asked = false;
+    /* Too many commands wait: it is asked again with the next look at the job. */
+    if (error == -EBUSY)
+        return;
     c->carried = !error;
     if (c->machine.phase != JOB_HELD) {
         vm_refresh_jobs(disk_vm(c->disk));

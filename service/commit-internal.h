@@ -136,7 +136,8 @@ bool commit_refuse_bitmaps(const Disk *d, const CommitOptions *o, const ChainIma
 void commit_add_recorder(Commit *c);
 void commit_remove_recorder(Commit *c);
 /* Carries the bitmaps into the base and reads them back. error 0: they are there, or none was to be
- * carried, or may be lost; else as BlockReading.error, with a text for people. c is NULL where the
+ * carried, or may be lost; -EBUSY: too many commands wait, and it may be tried again; else as
+ * BlockReading.error, with a text for people. c is NULL where the
  * job has ended meanwhile. graph: block_read_nodes() after all that, NULL where it was not read. */
 typedef void (*CommitCarryFunc)(Commit *c, int error, const char *text, const Graph *graph,
                                 void *userdata);

@@ -273,6 +273,10 @@ static void on_restarted_carried(Commit *c, int error, const char *text, const G
 {
     if (!c || error == -ENOTCONN || c->forcing)
         return;
+    if (error == -EBUSY) {
+        c->complete_when_ready = true;
+        return;
+    }
 
     CommitRef *ref = commit_ref_new(c);
     c->complete_when_ready = !ref;

@@ -274,7 +274,8 @@ static void on_exports(const BlockReading *reading, void *userdata)
     if (!g || reading->error == -ENOTCONN)
         return;
     g->asked = false;
-    if (!all_held(g) || g->doomed)
+    /* What found no room among the commands is asked again with the next look at the jobs. */
+    if (!all_held(g) || g->doomed || reading->error == -EBUSY)
         return;
     if (!exports) {
         group_doom(g, reading->text);
