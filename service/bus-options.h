@@ -11,11 +11,10 @@
 
 #include "refusal.h"
 
-/* Keys of an options dictionary. */
-#define BUS_OPTIONS_MAX 32
+/* A dictionary needs no limit of its own: no key may be unknown, or given twice. */
+
 /* Bytes of a value that is a string: what QEMU takes as a file name. */
 #define BUS_OPTION_STRING_MAX 4096
-
 /* Strings of a value that is an array of them. */
 #define BUS_OPTION_ARRAY_MAX 256
 
