@@ -113,6 +113,9 @@ void commit_ignore_done(const Refusal *refusal, void *userdata);
 void commit_handle(Commit *c, JobEvent event);
 /* Progress and speed as QEMU says; announces what changed. */
 void commit_take_progress(Commit *c, const GraphJob *job);
+/* COMMIT_CHANGE_PROGRESS where it has changed since it was announced, and counts it as announced: a
+ * new state comes with how far the job was then. */
+unsigned commit_due_progress(Commit *c);
 /* Tells QEMU to leave the barrier, or to end the job for a new start, unless that is on its way.
  * Tried again with each look at the job: a guest may stand still. */
 void commit_leave_barrier(Commit *c);

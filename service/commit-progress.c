@@ -15,6 +15,15 @@ uint64_t commit_monotonic_usec(void)
     return (uint64_t)now.tv_sec * QMP_USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
 }
 
+unsigned commit_due_progress(Commit *c)
+{
+    if (!c->progress_due)
+        return 0;
+    c->progress_due = false;
+    c->progress_usec = commit_monotonic_usec();
+    return COMMIT_CHANGE_PROGRESS;
+}
+
 void commit_take_progress(Commit *c, const GraphJob *job)
 {
     uint64_t now = commit_monotonic_usec();
@@ -35,11 +44,8 @@ void commit_take_progress(Commit *c, const GraphJob *job)
     if (c->machine.phase == JOB_SETTLING)
         return;
 
-    if (c->progress_due && now - c->progress_usec >= VM_PROGRESS_USEC) {
-        changes |= COMMIT_CHANGE_PROGRESS;
-        c->progress_due = false;
-        c->progress_usec = now;
-    }
+    if (now - c->progress_usec >= VM_PROGRESS_USEC)
+        changes |= commit_due_progress(c);
     commit_announce(c, changes);
 }
 

@@ -246,7 +246,7 @@ void commit_handle(Commit *c, JobEvent event)
     if (c->machine.phase == JOB_ENDING && c->ending_usec == 0)
         c->ending_usec = commit_monotonic_usec();
     if (job_state(&c->machine) != before && before != JOB_STATE_NONE)
-        commit_announce(c, COMMIT_CHANGE_STATE);
+        commit_announce(c, COMMIT_CHANGE_STATE | commit_due_progress(c));
     commit_deadline_check(c);
     carry_out(c, effects);
 }

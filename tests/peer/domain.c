@@ -69,6 +69,8 @@ static void on_job_started(Commit *job, void *userdata)
 static void on_job_changed(Commit *job, unsigned changes, void *userdata)
 {
     g_assert_cmphex(changes, !=, 0);
+    if (changes & COMMIT_CHANGE_PROGRESS)
+        ((Domain *)userdata)->offset = commit_offset(job);
     if (changes & COMMIT_CHANGE_STATE)
         note(userdata, "job-changed %s %s", job_disk(job), job_state_to_string(commit_state(job)));
 }

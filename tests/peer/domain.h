@@ -26,6 +26,7 @@ typedef struct Domain {
     Manager *manager;
     GPtrArray *news;
     GPtrArray *requests;
+    uint64_t offset; /* of a job, as announced last */
 } Domain;
 
 typedef struct Request {

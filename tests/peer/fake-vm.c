@@ -33,6 +33,14 @@ struct FakeVm {
     char *name;
 };
 
+/* It is half-way then, and later through. */
+static bool is_copying(const FakeJob *j)
+{
+    static const char *const statuses[] = {"created", "running", "paused", NULL};
+
+    return g_strv_contains(statuses, j->status);
+}
+
 static void disk_free(gpointer data)
 {
     FakeDisk *d = data;
@@ -242,8 +250,8 @@ static void answer_jobs(FakeVm *f)
             j->error ? g_strdup_printf(", 'error': '%s'", j->error) : g_strdup("");
 
         g_ptr_array_add(jobs, g_strdup_printf("{'id': '%s', 'type': 'commit', 'status': '%s', "
-                                              "'current-progress': 1, 'total-progress': 2%s}",
-                                              j->id, j->status, error));
+                                              "'current-progress': %u, 'total-progress': 2%s}",
+                                              j->id, j->status, is_copying(j) ? 1 : 2, error));
         g_ptr_array_add(
             block_jobs,
             g_strdup_printf("{'device': '%s', 'speed': 0, 'paused': %s, 'auto-finalize': %s, "

@@ -35,6 +35,16 @@ static void test_ready_twice(void)
     domain_check_quiet(p->domain);
 }
 
+/* Right after progress was announced, too. */
+static void test_new_state_comes_with_progress(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    play_start(p, true);
+    play_ready(p);
+    g_assert_cmpuint(p->domain->offset, ==, 2);
+}
+
 /* QEMU drains the job for its own reasons: nobody has paused it. */
 static void test_drains_are_silent(void)
 {
@@ -315,6 +325,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/commit-order/ready-twice", test_ready_twice);
+    g_test_add_func("/commit-order/new-state-comes-with-progress",
+                    test_new_state_comes_with_progress);
     g_test_add_func("/commit-order/drains-are-silent", test_drains_are_silent);
     g_test_add_func("/commit-order/ready-before-reply", test_ready_before_reply);
     g_test_add_func("/commit-order/concluded-before-reply", test_concluded_before_reply);
