@@ -38,7 +38,7 @@ struct Caller {
     Step step;
     unsigned from; /* records before are of others */
     unsigned call; /* to be answered */
-    unsigned starts;
+    unsigned attempts;
     bool has_job;
     unsigned questions;          /* that are answered: the disks, and the VM of a group */
     Situation situation;         /* as far as they are */
@@ -107,9 +107,9 @@ bool caller_has_job(const Caller *c)
     return c->has_job;
 }
 
-unsigned caller_starts(const Caller *c)
+unsigned caller_attempts(const Caller *c)
 {
-    return c->starts;
+    return c->attempts;
 }
 
 void caller_doubt(Caller *c)
@@ -128,13 +128,14 @@ void caller_renew(Caller *c)
 
 static void start(Caller *c)
 {
-    c->starts++;
+    c->attempts++;
     c->call = recorder_send(c->recorder, path_of(c), interface_of(c), "Commit", "b",
                             (int)c->flow->active);
 }
 
 static void conclude(Caller *c)
 {
+    c->attempts++;
     c->call = recorder_send(c->recorder, path_of(c), interface_of(c), c->flow->conclusion, NULL);
 }
 

@@ -34,7 +34,8 @@ bool caller_turn(Caller *c);
 void caller_doubt(Caller *c);
 /* Whether the service has accepted or shown a job. */
 bool caller_has_job(const Caller *c);
-/* A further job was started since one came to another result than the one that is wanted. */
-unsigned caller_starts(const Caller *c);
+/* How often it has tried to start or to conclude a job: again where that was refused, or has come
+ * to another result than the one that is wanted. */
+unsigned caller_attempts(const Caller *c);
 /* Forgets that the job has come to its result, for another. */
 void caller_renew(Caller *c);

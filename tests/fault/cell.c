@@ -11,6 +11,8 @@
 #include "wait.h"
 
 #define TURN_USEC 1000
+/* Of a caller, before it is taken for stuck. */
+#define ATTEMPTS_MAX 6
 /* While the daemon stands at the point, the guest goes on for so long, or so many writes: what
  * follows is to find it somewhere else. */
 #define AHEAD_USEC (40 * 1000)
@@ -106,7 +108,7 @@ static void strike(Run *r)
  * again, which the daemon is to see by itself. */
 static bool is_stuck(const Run *r)
 {
-    return is_failure(r->cell->action) && caller_starts(r->caller) > 2;
+    return is_failure(r->cell->action) && caller_attempts(r->caller) > ATTEMPTS_MAX;
 }
 
 static void make_room(Run *r)
