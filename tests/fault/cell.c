@@ -132,6 +132,7 @@ static void run_flow(Run *r)
             strike(r);
         if (!room && is_stuck(r)) {
             room = true;
+            g_print("%u attempts: there is room again\n", caller_attempts(r->caller));
             qmp_client_do(qemu_monitor(w->vm), "stop", NULL);
             world_check_nothing_lost(w);
             qmp_client_do(qemu_monitor(w->vm), "cont", NULL);

@@ -204,39 +204,57 @@ static bool read_image(sd_bus_message *m, Image *ret)
     return true;
 }
 
-char *world_boot_image(World *w, unsigned disk)
+/* Of all disks in one answer: the service may be at work. */
+static void read_boot_images(World *w, char **ret)
 {
     const unsigned reply =
         recorder_call(w->recorder, SERVICE_PATH, MANAGER_INTERFACE, "ListImages", NULL);
     sd_bus_message *m = recorder_at(w->recorder, reply)->message;
-    const char *active = NULL;
-    bool any = false;
+    bool any[WORLD_DISKS_MAX] = {false};
     Image image;
 
+    memset(ret, 0, WORLD_DISKS_MAX * sizeof(char *));
     g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "a{sv}"), >=, 0);
-    while (read_image(m, &image)) {
-        if (strcmp(image.disk, world_disk_name(disk)) != 0)
-            continue;
-        any = true;
-        if (strcmp(image.state, "active") != 0)
-            continue;
-        g_assert_null(active);
-        active = image.image;
+    while (read_image(m, &image))
+        for (unsigned i = 0; i < w->disks; i++) {
+            if (strcmp(image.disk, world_disk_name(i)) != 0)
+                continue;
+            any[i] = true;
+            if (strcmp(image.state, "active") != 0)
+                continue;
+            g_assert_null(ret[i]);
+            ret[i] = g_strdup(image.image);
+        }
+    for (unsigned i = 0; i < w->disks; i++) {
+        if (any[i] && !ret[i])
+            g_error("Images are on record, but none to boot");
+        if (!ret[i])
+            ret[i] = g_strdup(w->top[i]);
     }
-    if (any && !active)
-        g_error("Images are on record, but none to boot");
-    return g_strdup(active ? active : w->top[disk]);
+}
+
+char *world_boot_image(World *w, unsigned disk)
+{
+    char *images[WORLD_DISKS_MAX];
+    char *image;
+
+    read_boot_images(w, images);
+    image = g_steal_pointer(&images[disk]);
+    for (unsigned i = 0; i < w->disks; i++)
+        g_free(images[i]);
+    return image;
 }
 
 void world_check_nothing_lost(World *w)
 {
+    char *images[WORLD_DISKS_MAX];
     unsigned from_top = 0;
 
+    read_boot_images(w, images);
     for (unsigned i = 0; i < w->disks; i++) {
-        g_autofree char *file = world_boot_image(w, i);
-
-        from_top += strcmp(file, w->top[i]) == 0;
-        guest_check_nothing_lost(w->guest, i, file, "qcow2");
+        from_top += strcmp(images[i], w->top[i]) == 0;
+        guest_check_nothing_lost(w->guest, i, images[i], "qcow2");
+        g_free(images[i]);
     }
     if (from_top != 0 && from_top != w->disks)
         g_error("Some disks are to be booted from their overlays, and some are not");
