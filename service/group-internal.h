@@ -34,7 +34,6 @@ struct Group {
     uint64_t choice_usec;      /* CLOCK_MONOTONIC, when on_ready was tried last */
     bool doomed;               /* one cannot get there: nobody is pivoted */
     char *why;                 /* it is, for people; NULL where a caller wanted it so */
-    bool told_to_pivot;        /* QEMU may have been told so, for some */
     bool past;                 /* the pivot is on record: nobody goes back */
     bool asked;                /* what the barrier waits for is on its way */
     bool adopted;              /* of an earlier process, and not looked through yet */

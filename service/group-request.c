@@ -150,7 +150,6 @@ static void send_all(Group *g, JobIntent intent, bool cut_short)
 
     memcpy(members, g->members, sizeof(members));
     g->intent = intent;
-    g->told_to_pivot = g->told_to_pivot || intent == JOB_INTENT_PIVOT;
     g->open = 1;
     for (size_t i = 0; i < n; i++)
         /* Cut short is whatever they have been told, and perhaps never come to. */

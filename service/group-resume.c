@@ -131,7 +131,6 @@ void group_resume(Vm *vm)
     g->adopted = false;
     recall_ends(g);
     wished = is_wished(g);
-    g->told_to_pivot = wished;
     g->past = g->active && is_past(g, wished);
     g->ready = !any_ending(g) && all_announced(g);
     if (!g->active && any_ending(g))

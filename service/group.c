@@ -345,8 +345,7 @@ void group_member_held(Commit *c)
     else if (!g->active)
         release(g, JOB_EVENT_BARRIER_DONE);
     else if (g->intent == JOB_INTENT_ABORT)
-        /* A job that has ever been told to complete would finalize to a pivot. */
-        release(g, g->told_to_pivot ? JOB_EVENT_BARRIER_REFUSED : JOB_EVENT_BARRIER_DONE);
+        release(g, JOB_EVENT_BARRIER_REFUSED);
     else
         look_for_exports(g);
 }

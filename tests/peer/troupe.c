@@ -233,19 +233,6 @@ void troupe_keep(Troupe *t, unsigned i)
     troupe_conclude(t, i, "Operation canceled", 3);
 }
 
-void troupe_end_abort(Troupe *t, unsigned i)
-{
-    troupe_expect_one(t, i, "job-finalize");
-    troupe_conclude(t, i, /* error= */ NULL, 3);
-}
-
-void troupe_end_abort_all(Troupe *t)
-{
-    troupe_expect(t, "job-finalize");
-    for (unsigned i = 0; i < t->n; i++)
-        troupe_conclude(t, i, /* error= */ NULL, 3);
-}
-
 void troupe_complete(Troupe *t, unsigned i)
 {
     troupe_expect_one(t, i, "job-finalize");

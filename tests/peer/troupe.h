@@ -65,13 +65,10 @@ void troupe_dismiss(Troupe *t, unsigned i);
 void troupe_conclude(Troupe *t, unsigned i, const char *error, unsigned depth);
 /* The job that stands at the barrier is cancelled there: the copy is kept. */
 void troupe_keep(Troupe *t, unsigned i);
-/* It finalizes, and was told to keep the overlay. */
-void troupe_end_abort(Troupe *t, unsigned i);
 /* It finalizes: the guest is on the base. */
 void troupe_complete(Troupe *t, unsigned i);
 /* Each of them. */
 void troupe_keep_all(Troupe *t);
-void troupe_end_abort_all(Troupe *t);
 void troupe_complete_all(Troupe *t);
 
 /* The ends, as the news tell them: "vda=kept vdb=kept". Each job has one, and they have one; and
