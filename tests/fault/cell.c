@@ -132,7 +132,7 @@ static void run_flow(Run *r)
             strike(r);
         if (!room && is_stuck(r)) {
             room = true;
-            g_print("%u attempts: there is room again\n", caller_attempts(r->caller));
+            g_print("# %u attempts: there is room again\n", caller_attempts(r->caller));
             qmp_client_do(qemu_monitor(w->vm), "stop", NULL);
             world_check_nothing_lost(w);
             qmp_client_do(qemu_monitor(w->vm), "cont", NULL);
@@ -171,7 +171,7 @@ static void count_ends(Run *r, unsigned disk, Ends *ends)
         total++;
         most = MAX(most, n);
         as_wanted = strcmp(result, r->cell->flow->result) == 0;
-        g_print("JobFinished %s %s\n", job, result);
+        g_print("# JobFinished %s %s\n", job, result);
     }
     ends->n = MIN(ends->n, total);
     ends->most = MAX(ends->most, most);
@@ -194,7 +194,7 @@ static void count_group_ends(Run *r, Ends *ends)
         r->world->recorder, 0,
         (Sought){.path = r->world->vm_path, .interface = VM_INTERFACE, .member = "JobsFinished"});
 
-    g_print("JobsFinished %u times\n", n);
+    g_print("# JobsFinished %u times\n", n);
     ends->n = MIN(ends->n, n);
     if (!may_start_again(r))
         ends->most = MAX(ends->most, n);
@@ -302,7 +302,7 @@ Outcome cell_run(const Cell *c)
     g_autoptr(Caller) caller = caller_new(w, c->flow);
     Run run = {.cell = c, .world = w, .caller = caller, .struck = is_failure(c->action)};
 
-    g_print("%s\n", fault);
+    g_print("# %s\n", fault);
     run_flow(&run);
     if (!run.struck && !daemon_is_stopped(w->rig->daemon)) {
         daemon_kill(w->rig->daemon); /* before it comes to the point yet */
