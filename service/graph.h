@@ -19,8 +19,8 @@
 #define GRAPH_DEVICES_MAX 1024
 #define GRAPH_EXPORTS_MAX 1024
 #define GRAPH_JOBS_MAX 256
-/* Dirty bitmaps of one node, as many as a qcow2 image can hold (QEMU's docs/interop/qcow2). */
-#define GRAPH_BITMAPS_MAX 65535
+/* Dirty bitmaps of one node; a commit takes 256. A qcow2 image could hold 65535. */
+#define GRAPH_BITMAPS_MAX 16384
 /* Bytes of a name, id or word of QEMU's. */
 #define GRAPH_NAME_MAX 4096
 /* Bytes of a file name or an error text. json:{…} names nest: 200 images make one of 30 KB. */
