@@ -47,18 +47,30 @@ static void recall_ends(Group *g)
     }
 }
 
-/* A Pivot of all was asked for: one of them tells for all. */
-static bool is_wished(const Group *g)
+static bool is_of_group(const Group *g, const char *job)
 {
+    _cleanup_(commit_id_freep) CommitId *id = NULL;
+
+    return job && commit_id_parse(job, &id) >= 0 && id->group == g->serial;
+}
+
+/* What one of the disks tells for all. */
+typedef struct Recalled {
+    bool wished; /* a Pivot was asked for */
+    bool held;   /* all were held, to be kept */
+} Recalled;
+
+static Recalled recall(const Group *g)
+{
+    Recalled recalled = {false, false};
+
     for (const Disk *d = vm_next_disk(g->vm, NULL); d; d = vm_next_disk(g->vm, d)) {
         const LedgerGroup *record = ledger_find(vm_ledger(g->vm), vm_name(g->vm), disk_name(d));
-        _cleanup_(commit_id_freep) CommitId *id = NULL;
 
-        if (record && record->pivot_job && commit_id_parse(record->pivot_job, &id) >= 0 &&
-            id->group == g->serial)
-            return true;
+        recalled.wished = recalled.wished || (record && is_of_group(g, record->pivot_job));
+        recalled.held = recalled.held || (record && is_of_group(g, record->held_job));
     }
-    return false;
+    return recalled;
 }
 
 static bool is_merged(const Commit *c)
@@ -123,15 +135,17 @@ static void go_on_ending(Group *g, JobIntent intent)
 void group_resume(Vm *vm)
 {
     Group *g = vm_group(vm);
-    bool wished;
+    Recalled recalled;
 
     if (!g || !g->adopted)
         return;
 
     g->adopted = false;
     recall_ends(g);
-    wished = is_wished(g);
-    g->past = g->active && is_past(g, wished);
+    recalled = recall(g);
+    for (size_t i = 0; i < g->n; i++)
+        g->members[i]->machine.held = recalled.held;
+    g->past = g->active && is_past(g, recalled.wished);
     g->ready = !any_ending(g) && all_announced(g);
     if (!g->active && any_ending(g))
         g->phase = GROUP_ENDING;
@@ -147,7 +161,7 @@ void group_resume(Vm *vm)
                                        "restarted");
     else if (any_aborted(g))
         go_on_ending(g, JOB_INTENT_ABORT);
-    else if (wished)
+    else if (recalled.wished)
         go_on_ending(g, JOB_INTENT_PIVOT);
     else if (g->ready)
         group_act_on_ready(g);

@@ -323,6 +323,16 @@ static void be_patient(Group *g)
     (void)sd_event_source_set_enabled(g->patience, SD_EVENT_ONESHOT);
 }
 
+/* All copies are whole. They go back by force: whoever else has told one of the jobs to complete,
+ * it would pivot if it were finalized. Best effort: a restart claims the lesser without. */
+static void keep_all(Group *g)
+{
+    const Commit *c = g->members[0];
+
+    (void)ledger_note_held(vm_ledger(g->vm), vm_name(g->vm), disk_name(c->disk), c->id);
+    release(g, JOB_EVENT_BARRIER_REFUSED);
+}
+
 void group_member_held(Commit *c)
 {
     Group *g = c->group;
@@ -345,7 +355,7 @@ void group_member_held(Commit *c)
     else if (!g->active)
         release(g, JOB_EVENT_BARRIER_DONE);
     else if (g->intent == JOB_INTENT_ABORT)
-        release(g, JOB_EVENT_BARRIER_REFUSED);
+        keep_all(g);
     else
         look_for_exports(g);
 }

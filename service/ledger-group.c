@@ -77,6 +77,7 @@ LedgerGroup *ledger_group_free(LedgerGroup *g)
     free(g->ready_job);
     free(g->abort_job);
     free(g->pivot_job);
+    free(g->held_job);
     free(g->throttle);
     job_done(&g->last);
     free(g);
@@ -157,6 +158,7 @@ LedgerGroup *ledger_group_copy(const LedgerGroup *g)
     if (copy_string(g->ready_job, &copy->ready_job) < 0 ||
         copy_string(g->abort_job, &copy->abort_job) < 0 ||
         copy_string(g->pivot_job, &copy->pivot_job) < 0 ||
+        copy_string(g->held_job, &copy->held_job) < 0 ||
         copy_string(g->throttle, &copy->throttle) < 0 || ledger_group_set_last(copy, &g->last) < 0)
         return NULL;
     return TAKE_PTR(copy);
@@ -238,6 +240,7 @@ char *ledger_group_to_text(const LedgerGroup *g)
     put_string(o, "ready-job", g->ready_job);
     put_string(o, "abort-job", g->abort_job);
     put_string(o, "pivot-job", g->pivot_job);
+    put_string(o, "held-job", g->held_job);
     put_string(o, "throttle", g->throttle);
     if (g->last.id)
         json_object_object_add(o, "last-job", job_to_json(&g->last));
@@ -302,7 +305,7 @@ static int keys_from_json(LedgerGroup *g, json_object *o)
 
 static int group_from_json(json_object *o, LedgerGroup **ret)
 {
-    const char *vm, *disk, *instance, *ready, *aborted, *pivoted, *throttle;
+    const char *vm, *disk, *instance, *ready, *aborted, *pivoted, *held, *throttle;
     json_object *images, *last;
 
     if (json_get_string(o, "vm", &vm) < 0 || json_get_string(o, "disk", &disk) < 0 ||
@@ -310,13 +313,15 @@ static int group_from_json(json_object *o, LedgerGroup **ret)
         json_get_string_or(o, "ready-job", NULL, &ready) < 0 ||
         json_get_string_or(o, "abort-job", NULL, &aborted) < 0 ||
         json_get_string_or(o, "pivot-job", NULL, &pivoted) < 0 ||
+        json_get_string_or(o, "held-job", NULL, &held) < 0 ||
         json_get_string_or(o, "throttle", NULL, &throttle) < 0 ||
         json_get_array(o, "images", &images) < 0)
         return -EBADMSG;
 
     _cleanup_(ledger_group_freep) LedgerGroup *g = ledger_group_new(vm, disk, instance);
     if (!g || copy_string(ready, &g->ready_job) < 0 || copy_string(aborted, &g->abort_job) < 0 ||
-        copy_string(pivoted, &g->pivot_job) < 0 || copy_string(throttle, &g->throttle) < 0)
+        copy_string(pivoted, &g->pivot_job) < 0 || copy_string(held, &g->held_job) < 0 ||
+        copy_string(throttle, &g->throttle) < 0)
         return -ENOMEM;
     int k = json_get_object(o, "last-job", &last);
     if (k >= 0)

@@ -94,6 +94,7 @@ int ledger_revise(const LedgerGroup *before, const LedgerDisk *disk, const Chain
         g->ready_job = before->ready_job ? strdup(before->ready_job) : NULL;
         g->abort_job = before->abort_job ? strdup(before->abort_job) : NULL;
         g->pivot_job = before->pivot_job ? strdup(before->pivot_job) : NULL;
+        g->held_job = before->held_job ? strdup(before->held_job) : NULL;
         /* Limits of a process that is gone. */
         if (before->throttle && strcmp(before->instance, disk->instance) == 0) {
             g->throttle = strdup(before->throttle);

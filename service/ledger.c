@@ -434,6 +434,7 @@ typedef enum JobMark {
     JOB_MARK_READY,
     JOB_MARK_ABORT,
     JOB_MARK_PIVOT,
+    JOB_MARK_HELD,
     JOB_MARK_THROTTLE,
 } JobMark;
 
@@ -446,6 +447,8 @@ static char **mark_of(LedgerGroup *g, JobMark mark)
         return &g->abort_job;
     case JOB_MARK_PIVOT:
         return &g->pivot_job;
+    case JOB_MARK_HELD:
+        return &g->held_job;
     case JOB_MARK_THROTTLE:
         return &g->throttle;
     }
@@ -480,6 +483,11 @@ int ledger_note_abort(Ledger *l, const char *vm, const char *disk, const char *j
 int ledger_note_wish(Ledger *l, const char *vm, const char *disk, const char *job)
 {
     return note_mark(l, vm, disk, JOB_MARK_PIVOT, job);
+}
+
+int ledger_note_held(Ledger *l, const char *vm, const char *disk, const char *job)
+{
+    return note_mark(l, vm, disk, JOB_MARK_HELD, job);
 }
 
 int ledger_note_throttle(Ledger *l, const char *vm, const char *disk, const char *limits)

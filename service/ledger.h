@@ -58,6 +58,7 @@ typedef struct LedgerGroup {
     char *throttle;  /* the user's limits of a disk whose guest is slowed down, NULL for none */
     char *abort_job; /* id of the job that was told to keep the overlay, NULL for none */
     char *pivot_job; /* id of the job whose group is told to pivot, NULL for none */
+    char *held_job;  /* id of the job whose group has been held, to be kept; NULL for none */
     LedgerJob last;
     bool unsaved; /* on record together with others, and not in a file of its own yet */
 } LedgerGroup;
@@ -120,6 +121,9 @@ int ledger_note_abort(Ledger *l, const char *vm, const char *disk, const char *j
 /* Whoever finds some jobs of a group on their way to their end must know that it was a Pivot of
  * all; one of them tells for all. NULL takes it back. */
 int ledger_note_wish(Ledger *l, const char *vm, const char *disk, const char *job);
+/* Whoever finds that jobs of a group were cancelled must know that all had been held before, so
+ * that the copies are kept. One of them tells for all. */
+int ledger_note_held(Ledger *l, const char *vm, const char *disk, const char *job);
 /* The guest is about to be slowed down; limits is what the user has, as block-throttle writes it.
  * Forgotten with the process that was seen. NULL takes it back. */
 int ledger_note_throttle(Ledger *l, const char *vm, const char *disk, const char *limits);

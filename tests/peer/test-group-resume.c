@@ -172,6 +172,25 @@ static void test_all_held(void)
     complete(t);
 }
 
+/* They were cancelled at the barrier, and nobody had seen that. */
+static void test_abort_concluded(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_abort(t);
+    for (unsigned i = 0; i < t->n; i++)
+        troupe_move(t, i, "pending");
+    troupe_expect(t, "job-cancel");
+    for (unsigned i = 0; i < t->n; i++) {
+        fake_vm_choose_job(t->vm, t->job[i]);
+        fake_vm_set_error(t->vm, "Operation canceled");
+        fake_vm_set_status(t->vm, "concluded");
+    }
+    troupe_restart(t);
+    troupe_check_ends(t, "vda=kept vdb=kept");
+}
+
 static void test_all_held_for_abort(void)
 {
     g_autoptr(Troupe) t = troupe_new(2);
@@ -335,6 +354,7 @@ int main(int argc, char **argv)
                          test_abort_sent);
     g_test_add_func("/group-resume/all-held", test_all_held);
     g_test_add_func("/group-resume/all-held-for-abort", test_all_held_for_abort);
+    g_test_add_func("/group-resume/abort-concluded", test_abort_concluded);
     g_test_add_func("/group-resume/on-record", test_on_record);
     g_test_add_func("/group-resume/one-is-finalized", test_one_is_finalized);
     g_test_add_func("/group-resume/all-are-merged", test_all_are_merged);

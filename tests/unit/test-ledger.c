@@ -201,10 +201,12 @@ static void test_wish_is_kept_until_taken_back(void)
     g_assert_cmpint(ledger_note_wish(s->ledger, "web1", SHELF_DISK, "j1"), ==, -ENOENT);
     shelf_note(s, "web1", "i1", "/top /base");
     g_assert_cmpint(ledger_note_wish(s->ledger, "web1", SHELF_DISK, "j1"), ==, 0);
+    g_assert_cmpint(ledger_note_held(s->ledger, "web1", SHELF_DISK, "j2"), ==, 0);
     g_assert_cmpint(ledger_note_ready(s->ledger, "web1", SHELF_DISK, "j1"), ==, 0);
     shelf_note(s, "web1", "i1", "/new /top /base");
     shelf_reopen(s);
     g_assert_cmpstr(ledger_find(s->ledger, "web1", SHELF_DISK)->pivot_job, ==, "j1");
+    g_assert_cmpstr(ledger_find(s->ledger, "web1", SHELF_DISK)->held_job, ==, "j2");
     g_assert_cmpint(ledger_note_wish(s->ledger, "web1", SHELF_DISK, NULL), ==, 0);
     shelf_reopen(s);
     g_assert_null(ledger_find(s->ledger, "web1", SHELF_DISK)->pivot_job);
