@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "log.h"
 #include "text.h"
@@ -311,15 +310,11 @@ static bool waits_for_others(const Group *g)
 static void be_patient(Group *g)
 {
     int enabled = SD_EVENT_OFF;
-    struct timespec now;
 
     (void)sd_event_source_get_enabled(g->patience, &enabled);
     if (!g->active || enabled != SD_EVENT_OFF)
         return;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    (void)sd_event_source_set_time(g->patience, (uint64_t)now.tv_sec * 1000000 +
-                                                    (uint64_t)now.tv_nsec / 1000 +
-                                                    GROUP_BARRIER_USEC);
+    (void)sd_event_source_set_time(g->patience, commit_monotonic_usec() + GROUP_BARRIER_USEC);
     (void)sd_event_source_set_enabled(g->patience, SD_EVENT_ONESHOT);
 }
 
