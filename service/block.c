@@ -267,3 +267,14 @@ int block_event_job_error(json_object *data, const char **ret_job, bool *ret_rea
     *ret_read = strcmp(operation, "read") == 0;
     return 0;
 }
+
+int block_event_job_pending(json_object *data, const char **ret_job)
+{
+    const char *job, *status;
+
+    if (!data || json_get_string(data, "id", &job) < 0 ||
+        json_get_string(data, "status", &status) < 0 || strcmp(status, "pending") != 0)
+        return -EBADMSG;
+    *ret_job = job;
+    return 0;
+}

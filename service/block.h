@@ -112,5 +112,8 @@ typedef enum BlockEvent {
 
 /* What a QMP event asks for; events are hints, the answer to a question is the fact. */
 BlockEvent block_event(const char *name);
+/* Which job has come to status "pending". Borrows from data; -EBADMSG where it is about anything
+ * else. */
+int block_event_job_pending(json_object *data, const char **ret_job);
 /* Which job met an I/O error, and whether it read or wrote. Borrows from data; -EBADMSG. */
 int block_event_job_error(json_object *data, const char **ret_job, bool *ret_read);

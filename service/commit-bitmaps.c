@@ -70,7 +70,8 @@ void commit_remove_recorder(Commit *c)
 /* The way from the first reading to the second. */
 typedef struct Carry {
     CommitRef *ref;
-    Graph *graph;     /* as read last */
+    bool held;
+    bool exported;    /* as read last */
     BitmapPlan *plan; /* NULL before the first reading */
     CommitCarryFunc done;
     void *userdata;
@@ -80,8 +81,7 @@ static void carry_end(Carry *carry, int error, const char *text)
 {
     Commit *c = commit_ref_free(carry->ref);
 
-    carry->done(c, error, text, carry->graph, carry->userdata);
-    graph_free(carry->graph);
+    carry->done(c, error, text, carry->exported, carry->userdata);
     bitmap_plan_free(carry->plan);
     free(carry);
 }
@@ -148,11 +148,11 @@ static void on_merged(Qmp *q, const QmpReply *reply, void *userdata)
         carry_fail(carry, reply->error ? reply->error_text : strerror(-r));
 }
 
-static void carry_merge(Carry *carry)
+static void carry_merge(Carry *carry, const Graph *g)
 {
     Commit *c = carry->ref->commit;
 
-    int r = bitmap_plan_new(carry->graph, c->top, c->base, /* running= */ true, &carry->plan);
+    int r = bitmap_plan_new(g, c->top, c->base, /* running= */ true, &carry->plan);
     if (r < 0) {
         carry_fail(carry, r == -ENOMEM ? strerror(ENOMEM) : "its images are not to be found");
         return;
@@ -175,10 +175,10 @@ static void carry_merge(Carry *carry)
         carry_fail(carry, strerror(-r));
 }
 
-static void carry_verify(Carry *carry)
+static void carry_verify(Carry *carry, const Graph *g)
 {
     const Commit *c = carry->ref->commit;
-    const BitmapItem *missing = bitmap_plan_find_missing(carry->plan, carry->graph, c->base);
+    const BitmapItem *missing = bitmap_plan_find_missing(carry->plan, g, c->base);
 
     if (missing)
         carry_fail_for(carry, missing, "QEMU has merged it, but the base does not show it");
@@ -186,26 +186,34 @@ static void carry_verify(Carry *carry)
         carry_end(carry, 0, "");
 }
 
-static void on_read(const BlockReading *reading, void *userdata)
+static void on_read(Vm *vm, int error, const char *text, void *userdata)
 {
     Carry *carry = userdata;
+    const Commit *c = carry->ref->commit;
 
-    graph_free(carry->graph);
-    carry->graph = reading->graph;
-    if (!carry->ref->commit || reading->error)
-        carry_end(carry, reading->error ? reading->error : -ENOTCONN, reading->text);
-    else if (!carry->plan)
-        carry_merge(carry);
+    if (!c || error) {
+        carry_end(carry, error ? error : -ENOTCONN, text);
+        return;
+    }
+    /* Foreseen, and QEMU does not say so. */
+    if (carry->held && c->machine.phase != JOB_HELD) {
+        carry_end(carry, -EBUSY, "the job is not at the barrier");
+        return;
+    }
+
+    carry->exported = disk_has_export(c->disk, vm_nodes(vm));
+    if (!carry->plan)
+        carry_merge(carry, vm_nodes(vm));
     else
-        carry_verify(carry);
+        carry_verify(carry, vm_nodes(vm));
 }
 
 static int carry_read(Carry *carry)
 {
-    return block_read_nodes(commit_qmp(carry->ref->commit), on_read, carry);
+    return vm_read_nodes(disk_vm(carry->ref->commit->disk), on_read, carry);
 }
 
-int commit_carry_bitmaps(Commit *c, CommitCarryFunc done, void *userdata)
+int commit_carry_bitmaps(Commit *c, bool held, CommitCarryFunc done, void *userdata)
 {
     Carry *carry = calloc(1, sizeof(Carry));
     CommitRef *ref = commit_ref_new(c);
@@ -217,7 +225,7 @@ int commit_carry_bitmaps(Commit *c, CommitCarryFunc done, void *userdata)
         return -ENOMEM;
     }
 
-    *carry = (Carry){.ref = ref, .done = done, .userdata = userdata};
+    *carry = (Carry){.ref = ref, .held = held, .done = done, .userdata = userdata};
     int r = carry_read(carry);
     if (r < 0) {
         commit_ref_free(ref);

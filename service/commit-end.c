@@ -103,19 +103,19 @@ static void refuse_barrier(Commit *c, const char *text)
     commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
 }
 
-static void on_carried(Commit *c, int error, const char *text, const Graph *g, void *userdata)
+static void on_carried(Commit *c, int error, const char *text, bool exported, void *userdata)
 {
     if (!c || error == -ENOTCONN)
         return;
     c->asked = false;
-    /* Too many commands wait: it is asked again with the next look at the job. */
+    /* It is asked again with the next look at the job. */
     if (error == -EBUSY)
         return;
-    c->carried = !error;
     if (c->machine.phase != JOB_HELD) {
         vm_refresh_jobs(disk_vm(c->disk));
         return;
     }
+    c->carried = !error;
     if (error) {
         refuse_barrier(c, text);
         return;
@@ -130,7 +130,7 @@ static void on_carried(Commit *c, int error, const char *text, const Graph *g, v
         return;
     }
     /* One that came up while the job was on its way to the barrier: its clients are not held. */
-    if (disk_has_export(c->disk, g)) {
+    if (exported) {
         commit_handle(c, JOB_EVENT_RESTART);
         commit_restart(c);
         return;
@@ -152,6 +152,26 @@ static bool is_abort(const Commit *c)
            (c->machine.intent == JOB_INTENT_NONE && commit_was_aborted(c));
 }
 
+static void carry_at_barrier(Commit *c)
+{
+    /* What cannot be sent now is sent with the next look at the job. */
+    if (!c->asked)
+        c->asked = commit_carry_bitmaps(c, /* held= */ true, on_carried, /* userdata= */ NULL) >= 0;
+}
+
+bool commit_expects_barrier(const Commit *c)
+{
+    JobPhase phase = c->machine.phase;
+
+    return !c->foreign && !c->auto_finalize && !c->restarting && !c->group && !c->asked &&
+           !is_abort(c) && (phase == JOB_ENDING || (phase == JOB_READY && c->ending));
+}
+
+void commit_foresee_barrier(Commit *c)
+{
+    carry_at_barrier(c);
+}
+
 void commit_record(Commit *c)
 {
     /* Nothing leaves the chain. Where an earlier process of ours, or somebody else, has asked for
@@ -164,9 +184,8 @@ void commit_record(Commit *c)
      * since (mirror.c, should_complete): only a cancel is sure to keep the overlay. */
     else if (nothing_to_carry)
         commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
-    /* What cannot be sent now is sent with the next look at the job. */
-    else if (!c->asked)
-        c->asked = commit_carry_bitmaps(c, on_carried, /* userdata= */ NULL) >= 0;
+    else
+        carry_at_barrier(c);
 }
 
 static JobGraph read_back(const Commit *c)
@@ -177,7 +196,7 @@ static JobGraph read_back(const Commit *c)
                                                             : JOB_GRAPH_UNCHANGED;
 }
 
-static void on_settled(Vm *vm, int error, void *userdata)
+static void on_settled(Vm *vm, int error, const char *text, void *userdata)
 {
     Commit *c = commit_ref_free(userdata);
     if (!c)

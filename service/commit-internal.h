@@ -139,13 +139,14 @@ bool commit_refuse_bitmaps(const Disk *d, const CommitOptions *o, const ChainIma
 void commit_add_recorder(Commit *c);
 void commit_remove_recorder(Commit *c);
 /* Carries the bitmaps into the base and reads them back. error 0: they are there, or none was to be
- * carried, or may be lost; -EBUSY: too many commands wait, and it may be tried again; else as
- * BlockReading.error, with a text for people. c is NULL where the
- * job has ended meanwhile. graph: block_read_nodes() after all that, NULL where it was not read. */
-typedef void (*CommitCarryFunc)(Commit *c, int error, const char *text, const Graph *graph,
+ * carried, or may be lost; -EBUSY: it is not the time, or too many commands wait, and it may be
+ * tried again; else as BlockReading.error, with a text for people. c is NULL where the job has
+ * ended meanwhile. exported: the disk has an export, as read after all that. */
+typedef void (*CommitCarryFunc)(Commit *c, int error, const char *text, bool exported,
                                 void *userdata);
-/* done is called exactly once, later, after a return of 0 only. */
-int commit_carry_bitmaps(Commit *c, CommitCarryFunc done, void *userdata);
+/* done is called exactly once, later, after a return of 0 only. held: the job is at the barrier by
+ * the time QEMU answers. */
+int commit_carry_bitmaps(Commit *c, bool held, CommitCarryFunc done, void *userdata);
 
 /* Does what the caller has chosen in advance. */
 void commit_act_on_ready(Commit *c);

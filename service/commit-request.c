@@ -267,7 +267,7 @@ static void send_pivot(CommitRequest *r)
 
 /* Where QEMU switches without asking, there is no barrier at which bitmaps could be carried. The
  * base's record from here on what the job still writes. */
-static void on_pivot_carried(Commit *carried, int error, const char *text, const Graph *g,
+static void on_pivot_carried(Commit *carried, int error, const char *text, bool exported,
                              void *userdata)
 {
     CommitRequest *r = userdata;
@@ -287,7 +287,7 @@ static void on_pivot_carried(Commit *carried, int error, const char *text, const
     send_pivot(r);
 }
 
-static void on_pivot_read(Vm *vm, int error, void *userdata)
+static void on_pivot_read(Vm *vm, int error, const char *text, void *userdata)
 {
     CommitRequest *r = userdata;
     Commit *c = r->ref->commit;
@@ -311,7 +311,7 @@ static void on_pivot_read(Vm *vm, int error, void *userdata)
         send_pivot(r);
         return;
     }
-    int k = commit_carry_bitmaps(c, on_pivot_carried, r);
+    int k = commit_carry_bitmaps(c, /* held= */ false, on_pivot_carried, r);
     if (k < 0)
         request_failed(r, k);
 }

@@ -268,7 +268,7 @@ static void handle_concluded(Commit *c, const GraphJob *job)
     commit_handle(c, JOB_EVENT_CONCLUDED);
 }
 
-static void on_restarted_carried(Commit *c, int error, const char *text, const Graph *g,
+static void on_restarted_carried(Commit *c, int error, const char *text, bool exported,
                                  void *userdata)
 {
     if (!c || error == -ENOTCONN || c->forcing)
@@ -299,7 +299,7 @@ static void on_restarted_carried(Commit *c, int error, const char *text, const G
 static void complete_restarted(Commit *c)
 {
     c->complete_when_ready =
-        commit_carry_bitmaps(c, on_restarted_carried, /* userdata= */ NULL) < 0;
+        commit_carry_bitmaps(c, /* held= */ false, on_restarted_carried, /* userdata= */ NULL) < 0;
 }
 
 static void handle_ready(Commit *c)

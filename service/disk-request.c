@@ -136,7 +136,7 @@ static void start_wished(Disk *d, const CommitWish *w)
     commit_plan_done(&plan);
 }
 
-static void on_fresh(Vm *vm, int error, void *userdata)
+static void on_fresh(Vm *vm, int error, const char *text, void *userdata)
 {
     _cleanup_(wish_freep) CommitWish *w = userdata;
     Disk *d = vm_find_disk(vm, w->disk);

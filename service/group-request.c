@@ -203,7 +203,7 @@ static void note_wish(Group *g)
                     vm_name(g->vm), strerror(-r));
 }
 
-static void on_pivot_read(Vm *vm, int error, void *userdata)
+static void on_pivot_read(Vm *vm, int error, const char *text, void *userdata)
 {
     Group *g = userdata;
 
@@ -257,7 +257,7 @@ void group_pivot(Vm *vm, DoneFunc done, void *userdata)
     g->open = 1;
     int r = vm_refresh(vm, on_pivot_read, g);
     if (r < 0)
-        on_pivot_read(vm, r, g);
+        on_pivot_read(vm, r, strerror(-r), g);
 }
 
 static bool any_stuck(const Group *g)

@@ -287,7 +287,7 @@ static void start_chosen(Vm *vm, Choice *choice, const GroupWish *w)
         abandon(g);
 }
 
-static void on_fresh(Vm *vm, int error, void *userdata)
+static void on_fresh(Vm *vm, int error, const char *text, void *userdata)
 {
     _cleanup_(group_wish_freep) GroupWish *w = userdata;
     _cleanup_(choice_done) Choice choice = {};

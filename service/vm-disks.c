@@ -289,3 +289,11 @@ void vm_disks_handle_io_error(VmDisks *all, json_object *data)
     if (d)
         commit_handle_io_error(disk_job(d), read);
 }
+
+Commit *vm_disks_find_held(const VmDisks *all, json_object *data)
+{
+    const char *job;
+    const Disk *d = block_event_job_pending(data, &job) < 0 ? NULL : find_job(all, job);
+
+    return d && commit_expects_barrier(disk_job(d)) ? disk_job(d) : NULL;
+}

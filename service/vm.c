@@ -14,14 +14,6 @@
 #include "text.h"
 #include "vm-disks.h"
 
-/* Somebody who waits for a reading that begins after the wish. */
-typedef struct VmWaiter VmWaiter;
-struct VmWaiter {
-    VmFreshFunc callback;
-    void *userdata;
-    VmWaiter *next;
-};
-
 struct Vm {
     sd_event *event;
     Qmp *qmp;
@@ -41,18 +33,16 @@ struct Vm {
     bool ready;
     bool published;
 
-    Graph *graph;
+    Reading *all;   /* the whole graph, from which the disks are made */
+    Reading *nodes; /* what counts at the barrier */
     VmDisks *disks;
     Group *group; /* frees itself, with its last job */
     size_t held;  /* bytes of names in the chains */
 
-    bool reading;      /* the graph */
-    bool reading_jobs; /* the jobs */
-    bool jobs_dirty;   /* something happened since that reading began */
+    unsigned looks;  /* at the jobs, under way */
+    bool jobs_dirty; /* something happened since the last of them began */
     bool reading_state;
     bool state_dirty;
-    VmWaiter *served;  /* by the reading under way */
-    VmWaiter *waiting; /* for the next */
 
     bool has_digest;
     uint64_t digest;
@@ -60,33 +50,9 @@ struct Vm {
     sd_event_source *progress;
 };
 
-static void serve(Vm *vm, VmWaiter *waiters, int error)
-{
-    while (waiters) {
-        VmWaiter *w = waiters;
-
-        waiters = w->next;
-        w->callback(vm, error, w->userdata);
-        free(w);
-    }
-}
-
-static void on_reading(const BlockReading *reading, void *userdata);
-
-static int read_graph(Vm *vm)
-{
-    int r = block_read(vm->qmp, on_reading, vm);
-    if (r < 0)
-        return r;
-
-    vm->reading = true;
-    vm->served = TAKE_PTR(vm->waiting);
-    return 0;
-}
-
 static void become_ready(Vm *vm)
 {
-    if (vm->ready || !vm->graph || !vm->state)
+    if (vm->ready || !vm_graph(vm) || !vm->state)
         return;
 
     vm->ready = true;
@@ -99,69 +65,50 @@ static bool is_hopeless(const Vm *vm, int error)
     return error == -EBADMSG || error == -E2BIG || (error == -EREMOTEIO && !vm->ready);
 }
 
-static void on_reading(const BlockReading *reading, void *userdata)
+static int take_graph(Vm *vm, int error, const char *text)
 {
-    Vm *vm = userdata;
-    VmWaiter *served = TAKE_PTR(vm->served);
-    int error = reading->error;
-
-    vm->reading = false;
-    if (reading->graph) {
-        graph_free(vm->graph);
-        vm->graph = reading->graph;
-        error = vm_disks_update(vm->disks, vm->graph);
-    } else if (error != -ENOTCONN) {
+    if (!error)
+        return vm_disks_update(vm->disks, vm_graph(vm));
+    if (error != -ENOTCONN)
         log_line(LOG_WARNING, &(LogContext){.vm = vm->name},
                  "VM '%s': the block graph cannot be read: %s", vm->name ? vm->name : "(new)",
-                 reading->text);
-    }
-
-    /* From here on a waiter may have begun the next reading. */
-    serve(vm, served, error);
-    if (is_hopeless(vm, error)) {
-        vm->owner->closed(vm, error == -E2BIG ? error : -EPROTO, vm->owner_userdata);
-        return;
-    }
-    if (error == -ENOTCONN)
-        return;
-    if (vm->waiting && !vm->reading) {
-        int r = read_graph(vm);
-        if (r < 0)
-            serve(vm, TAKE_PTR(vm->waiting), r);
-    }
-    become_ready(vm);
+                 text);
+    return error;
 }
 
-int vm_refresh(Vm *vm, VmFreshFunc callback, void *userdata)
+static void on_graph_taken(Vm *vm, int error)
 {
-    VmWaiter *w = malloc(sizeof(VmWaiter));
-    if (!w)
-        return -ENOMEM;
-
-    *w = (VmWaiter){callback, userdata, NULL};
-    VmWaiter **end = &vm->waiting;
-    while (*end)
-        end = &(*end)->next;
-    *end = w;
-    if (vm->reading)
-        return 0;
-
-    int r = read_graph(vm);
-    if (r < 0) {
-        *end = NULL;
-        free(w);
-    }
-    return r;
+    if (is_hopeless(vm, error))
+        vm->owner->closed(vm, error == -E2BIG ? error : -EPROTO, vm->owner_userdata);
+    else
+        become_ready(vm);
 }
 
-static void on_nobody_waits(Vm *vm, int error, void *userdata)
+static const ReadingOwner graph_owner = {.take = take_graph, .over = on_graph_taken};
+
+int vm_refresh(Vm *vm, ReadingFunc callback, void *userdata)
+{
+    return reading_wish(vm->all, callback, userdata);
+}
+
+static void on_nobody_waits(Vm *vm, int error, const char *text, void *userdata)
 {
 }
 
 void vm_refresh_unasked(Vm *vm)
 {
-    if (!vm->waiting)
+    if (!reading_is_wanted(vm->all))
         (void)vm_refresh(vm, on_nobody_waits, /* userdata= */ NULL);
+}
+
+int vm_read_nodes(Vm *vm, ReadingFunc callback, void *userdata)
+{
+    return reading_wish(vm->nodes, callback, userdata);
+}
+
+const Graph *vm_nodes(const Vm *vm)
+{
+    return reading_graph(vm->nodes);
 }
 
 static void on_jobs(const BlockReading *reading, void *userdata)
@@ -169,11 +116,21 @@ static void on_jobs(const BlockReading *reading, void *userdata)
     Vm *vm = userdata;
     _cleanup_(graph_freep) Graph *jobs = reading->graph;
 
-    vm->reading_jobs = false;
+    vm->looks--;
     if (jobs)
         vm_disks_handle_jobs(vm->disks, jobs);
     if (vm->jobs_dirty && reading->error != -ENOTCONN)
         vm_refresh_jobs(vm);
+}
+
+static void look_at_jobs(Vm *vm)
+{
+    vm->jobs_dirty = false;
+    if (block_read_jobs(vm->qmp, on_jobs, vm) >= 0)
+        vm->looks++;
+    (void)sd_event_source_set_time_relative(vm->progress, VM_PROGRESS_USEC);
+    (void)sd_event_source_set_enabled(vm->progress,
+                                      vm_count_jobs(vm) > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
 void vm_refresh_jobs(Vm *vm)
@@ -181,15 +138,18 @@ void vm_refresh_jobs(Vm *vm)
     /* Jobs are driven only where they can be recorded and announced: not on a spare monitor. */
     if (!vm->published)
         return;
-    if (vm->reading_jobs) {
+    if (vm->looks > 0)
         vm->jobs_dirty = true;
-        return;
-    }
-    vm->jobs_dirty = false;
-    vm->reading_jobs = block_read_jobs(vm->qmp, on_jobs, vm) >= 0;
-    (void)sd_event_source_set_time_relative(vm->progress, VM_PROGRESS_USEC);
-    (void)sd_event_source_set_enabled(vm->progress,
-                                      vm_count_jobs(vm) > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    else
+        look_at_jobs(vm);
+}
+
+/* A guest waits from here on. What its job needs to know is asked at once, behind a look at the
+ * jobs that shows it there: QEMU answers in order. */
+static void hurry_to_barrier(Vm *vm, Commit *job)
+{
+    look_at_jobs(vm);
+    commit_foresee_barrier(job);
 }
 
 static int on_progress_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -283,12 +243,18 @@ static void on_greeted(Qmp *q, const QmpGreeting *greeting, void *userdata)
 static void on_event(Qmp *q, const char *name, json_object *data, void *userdata)
 {
     Vm *vm = userdata;
+    Commit *held;
 
     switch (block_event(name)) {
     case BLOCK_EVENT_JOB_ERROR:
         vm_disks_handle_io_error(vm->disks, data);
         __attribute__((fallthrough));
     case BLOCK_EVENT_JOBS:
+        held = vm->published ? vm_disks_find_held(vm->disks, data) : NULL;
+        if (held) {
+            hurry_to_barrier(vm, held);
+            return;
+        }
         /* Without a job of ours it is somebody else's, or one that has just been dismissed. */
         if (vm_count_jobs(vm) > 0)
             vm_refresh_jobs(vm);
@@ -372,6 +338,12 @@ int vm_new(sd_event *event, int fd, VmOrigin origin, QmpStart start, Ledger *led
     r = vm_disks_new(vm, &vm->disks);
     if (r < 0)
         return r;
+    r = reading_new(vm, block_read, &graph_owner, &vm->all);
+    if (r < 0)
+        return r;
+    r = reading_new(vm, block_read_nodes, /* owner= */ NULL, &vm->nodes);
+    if (r < 0)
+        return r;
     r = add_timer(vm, "vm-poll", on_poll_timer, &vm->poll);
     if (r < 0)
         return r;
@@ -393,15 +365,18 @@ Vm *vm_free(Vm *vm)
 
     /* First the open calls, whose callbacks know the VM and its disks; then what hangs on them. */
     vm->qmp = qmp_free(vm->qmp);
-    serve(vm, TAKE_PTR(vm->served), -ENOTCONN);
-    serve(vm, TAKE_PTR(vm->waiting), -ENOTCONN);
+    if (vm->all)
+        reading_give_up(vm->all);
+    if (vm->nodes)
+        reading_give_up(vm->nodes);
     vm->disks = vm_disks_free(vm->disks);
     if (vm->published)
         vm->observer->vm_removed(vm, vm->observer_userdata);
 
     sd_event_source_disable_unref(vm->poll);
     sd_event_source_disable_unref(vm->progress);
-    graph_free(vm->graph);
+    reading_free(vm->all);
+    reading_free(vm->nodes);
     peer_done(&vm->peer);
     free(vm->name);
     free(vm->qemu_name);
@@ -488,7 +463,7 @@ Ledger *vm_ledger(const Vm *vm)
 
 const Graph *vm_graph(const Vm *vm)
 {
-    return vm->graph;
+    return reading_graph(vm->all);
 }
 
 sd_event *vm_event(const Vm *vm)
@@ -533,7 +508,7 @@ bool vm_may_add_disk(const Vm *vm)
 
 char *vm_find_image_user(const Vm *vm, const Disk *except, const char *node)
 {
-    const GraphVertex *v = graph_find(vm->graph, GRAPH_NODE, node);
+    const GraphVertex *v = graph_find(vm_graph(vm), GRAPH_NODE, node);
 
     return v && v->file ? vm->owner->find_image_user(except, v->file, vm->owner_userdata) : NULL;
 }

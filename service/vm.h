@@ -17,6 +17,7 @@
 #include "observer.h"
 #include "peer.h"
 #include "qmp.h"
+#include "reading.h"
 
 /* Disks of one VM. */
 #define VM_DISKS_MAX 256
@@ -95,10 +96,12 @@ size_t vm_held(const Vm *vm);
 char *vm_find_image_user(const Vm *vm, const Disk *except, const char *node);
 
 /* Reads the graph afresh; vm_graph() and the disks are up to date in the callback. */
-typedef void (*VmFreshFunc)(Vm *vm, int error, void *userdata);
-int vm_refresh(Vm *vm, VmFreshFunc callback, void *userdata);
+int vm_refresh(Vm *vm, ReadingFunc callback, void *userdata);
 /* The same for whoever needs no answer. */
 void vm_refresh_unasked(Vm *vm);
+/* Reads nodes and exports only, afresh: vm_nodes() has them in the callback. */
+int vm_read_nodes(Vm *vm, ReadingFunc callback, void *userdata);
+const Graph *vm_nodes(const Vm *vm);
 /* Reads the jobs afresh, soon; many wishes are one reading. */
 void vm_refresh_jobs(Vm *vm);
 

@@ -248,6 +248,59 @@ static void test_dismissed_while_settling(void)
     domain_check_news(p->domain, "job-changed vda aborting, job-finished vda kept");
 }
 
+static char *pending_event(const Play *p)
+{
+    return g_strdup_printf("{'id': '%s', 'status': 'pending'}", fake_vm_job_id(p->vm));
+}
+
+/* The guest waits: what has to be known at the barrier is asked before QEMU has said more than that
+ * the job stands there. */
+static void test_barrier_is_foreseen(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    g_autofree char *event = NULL;
+    QmpPeerCommand *asked;
+    unsigned before;
+
+    play_start_ready(p);
+    event = pending_event(p);
+    asked = play_ask_pivot(p);
+    qmp_peer_reply(p->peer, asked, "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    event_wait_idle(p->domain->event);
+
+    before = qmp_peer_count(p->peer, "query-named-block-nodes");
+    fake_vm_set_status(p->vm, "pending");
+    qmp_peer_let_wait(p->peer, "query-jobs");
+    qmp_peer_event(p->peer, "JOB_STATUS_CHANGE", event);
+    asked = qmp_peer_expect(p->peer, "query-jobs");
+    event_wait_idle(p->domain->event);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "query-named-block-nodes"), ==, before + 1);
+    fake_vm_answer(p->vm, asked);
+    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), "base"));
+}
+
+/* An event is no proof. */
+static void test_barrier_is_not_there(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    g_autofree char *event = NULL;
+
+    play_start_ready(p);
+    event = pending_event(p);
+    qmp_peer_reply(p->peer, play_ask_pivot(p), "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    for (unsigned i = 0; i < 3; i++)
+        qmp_peer_event(p->peer, "JOB_STATUS_CHANGE", event);
+    domain_check_news(p->domain, "job-changed vda pivoting");
+    domain_check_quiet(p->domain);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "job-finalize"), ==, 0);
+    g_assert_null(ledger_find_stale(p->domain->ledger, "web1", "/images/top"));
+
+    fake_vm_move(p->vm, "pending");
+    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), "base"));
+}
+
 /* A reading that began before the end still shows the job when it comes: it is no new one. */
 static void test_reading_from_before_the_end(void)
 {
@@ -339,6 +392,8 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-order/foreign-cancel-of-pivot", test_foreign_cancel_of_pivot);
     g_test_add_func("/commit-order/vanishing", test_vanishing);
     g_test_add_func("/commit-order/dismissed-while-settling", test_dismissed_while_settling);
+    g_test_add_func("/commit-order/barrier-is-foreseen", test_barrier_is_foreseen);
+    g_test_add_func("/commit-order/barrier-is-not-there", test_barrier_is_not_there);
     g_test_add_func("/commit-order/reading-from-before-the-end", test_reading_from_before_the_end);
     g_test_add_func("/commit-order/flood", test_flood);
     g_test_add_func("/commit-order/foreign-job", test_foreign_job);

@@ -277,11 +277,11 @@ void troupe_check_record(const Troupe *t, bool pivoted)
     }
 }
 
-static void ignore(Vm *vm, int error, void *userdata)
+static void ignore(Vm *vm, int error, const char *text, void *userdata)
 {
 }
 
-static void fill(Vm *vm, int error, void *userdata)
+static void fill(Vm *vm, int error, const char *text, void *userdata)
 {
     Troupe *t = userdata;
 
