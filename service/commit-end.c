@@ -81,14 +81,27 @@ static void pass_barrier(Commit *c)
     commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
 }
 
-int commit_note_pivot(const Commit *c, bool merging)
+int commit_describe_pivot(const Commit *c, LedgerPivot *ret)
 {
-    const Vm *vm = disk_vm(c->disk);
-    const GraphVertex *base = graph_find(vm_graph(vm), GRAPH_NODE, c->base);
+    const GraphVertex *base = graph_find(vm_graph(disk_vm(c->disk)), GRAPH_NODE, c->base);
 
     if (!base || !base->file)
         return -ENOENT;
-    return ledger_note_pivot(vm_ledger(vm), vm_name(vm), disk_name(c->disk), base->file, merging);
+    *ret = (LedgerPivot){
+        .disk = disk_name(c->disk),
+        .base_file = base->file,
+        .since_usec = c->pivot_usec ? c->pivot_usec : commit_now_usec(),
+    };
+    return 0;
+}
+
+int commit_note_pivot(const Commit *c, bool merging)
+{
+    const Vm *vm = disk_vm(c->disk);
+    LedgerPivot pivot;
+
+    int r = commit_describe_pivot(c, &pivot);
+    return r < 0 ? r : ledger_note_pivot(vm_ledger(vm), vm_name(vm), &pivot, merging);
 }
 
 static void refuse_barrier(Commit *c, const char *text)
@@ -152,6 +165,18 @@ static bool is_abort(const Commit *c)
            (c->machine.intent == JOB_INTENT_NONE && commit_was_aborted(c));
 }
 
+/* Whoever has told the job to complete before, finalized it would pivot, whatever it was told since
+ * (mirror.c, should_complete): only a cancel is sure to keep the overlay. Best effort: without the
+ * record a restart claims that the copy was cancelled. */
+static void keep_overlay(Commit *c)
+{
+    const Vm *vm = disk_vm(c->disk);
+
+    if (c->active)
+        (void)ledger_note_held(vm_ledger(vm), vm_name(vm), disk_name(c->disk), c->id);
+    commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
+}
+
 static void carry_at_barrier(Commit *c)
 {
     /* What cannot be sent now is sent with the next look at the job. */
@@ -180,10 +205,8 @@ void commit_record(Commit *c)
 
     if (nothing_to_carry && c->group)
         group_member_held(c);
-    /* Whoever has told the job to complete before, finalized it would pivot, whatever it was told
-     * since (mirror.c, should_complete): only a cancel is sure to keep the overlay. */
     else if (nothing_to_carry)
-        commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
+        keep_overlay(c);
     else
         carry_at_barrier(c);
 }

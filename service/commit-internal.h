@@ -64,7 +64,8 @@ struct Commit {
     bool settling;            /* the graph is being read back, or data flushed */
     bool adopted;             /* of an earlier process, which may have asked for its end */
     uint64_t ending_usec;     /* CLOCK_MONOTONIC, when QEMU accepted its end; 0: it has not */
-    uint64_t choice_usec;     /* CLOCK_MONOTONIC, when on_ready was tried last */
+    uint64_t pivot_usec;  /* CLOCK_REALTIME, when its pivot was asked for; 0: it was not, here */
+    uint64_t choice_usec; /* CLOCK_MONOTONIC, when on_ready was tried last */
 
     char *io_error;          /* what the job stands still for, NULL for nothing */
     bool io_stopped;         /* the same, and perhaps something is under way yet */
@@ -126,6 +127,8 @@ void commit_announce(Commit *c, unsigned changes);
 bool commit_was_aborted(const Commit *c);
 /* Puts on record that the base is, or with merging is about to be, the image to boot. */
 int commit_note_pivot(const Commit *c, bool merging);
+/* What that needs to know. -ENOENT: the base is not in QEMU's graph any more. */
+int commit_describe_pivot(const Commit *c, LedgerPivot *ret);
 
 /* What QEMU says of somebody else's job; NULL: it is gone. May free the commit. */
 void commit_handle_foreign(Commit *c, const GraphJob *job);

@@ -231,9 +231,19 @@ static void pivot_unread(CommitRequest *r, int error)
         c->ending = false;
 }
 
+/* What the guest will have to wait for at the barrier is written now, as far as it can be. */
+static int prepare_record(const Commit *c)
+{
+    const Vm *vm = disk_vm(c->disk);
+    LedgerPivot pivot;
+
+    int r = commit_describe_pivot(c, &pivot);
+    return r < 0 ? r : ledger_prepare_pivot(vm_ledger(vm), vm_name(vm), &pivot);
+}
+
 /* What must be on record before QEMU is told to complete: an Abort that was on its way when an
  * earlier process of ours ended is off; and where QEMU switches without asking, what may come. */
-static int note_pivot_wish(const Commit *c)
+static int note_pivot_wish(Commit *c)
 {
     const Vm *vm = disk_vm(c->disk);
 
@@ -242,7 +252,10 @@ static int note_pivot_wish(const Commit *c)
         if (r < 0)
             return r;
     }
-    return c->auto_finalize ? commit_note_pivot(c, /* merging= */ true) : 0;
+    if (c->group)
+        return 0; /* which has one record for all */
+    c->pivot_usec = commit_now_usec();
+    return c->auto_finalize ? commit_note_pivot(c, /* merging= */ true) : prepare_record(c);
 }
 
 /* c->ending is set. */
@@ -379,6 +392,18 @@ void commit_force_abort(Commit *c)
         send_force(r);
 }
 
+/* On record for whoever finds the job at the barrier, where a job that still copies may be by the
+ * time QEMU reads this; an Abort does not fail for want of it. */
+static void note_abort(const Commit *c)
+{
+    Ledger *l = vm_ledger(disk_vm(c->disk));
+    const char *vm = vm_name(disk_vm(c->disk)), *disk = disk_name(c->disk);
+
+    (void)ledger_note_abort(l, vm, disk, c->id);
+    if (!c->group)
+        (void)ledger_prepare_held(l, vm, disk, c->id);
+}
+
 static void send_abort(CommitRequest *r)
 {
     Commit *c = r->ref->commit;
@@ -389,11 +414,8 @@ static void send_abort(CommitRequest *r)
     }
     c->forcing = false;
 
-    /* On record for whoever finds the job at the barrier, where a job that still copies may be by
-     * the time QEMU reads this; an Abort does not fail for want of it. */
     if (c->active)
-        (void)ledger_note_abort(vm_ledger(disk_vm(c->disk)), vm_name(disk_vm(c->disk)),
-                                disk_name(c->disk), c->id);
+        note_abort(c);
 
     /* QEMU refuses a soft cancel of a paused job; commands are carried out in order. */
     c->ending = true;

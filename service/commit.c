@@ -353,6 +353,7 @@ void commit_recall(Commit *c)
     const LedgerGroup *g = ledger_find(vm_ledger(vm), vm_name(vm), disk_name(c->disk));
 
     commit_log_io_error(c);
+    c->machine.held = g && text_equal(g->held_job, c->id);
     /* Its JobReady went out before the restart. */
     if (g && text_equal(g->ready_job, c->id) && c->machine.phase == JOB_RUNNING) {
         c->machine.phase = JOB_READY;

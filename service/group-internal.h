@@ -65,6 +65,11 @@ void group_doom(Group *g, const char *why);
 void group_act_on_ready(Group *g);
 /* Sends each member the conclusion that is intended, as far as it is ready for it. */
 void group_conclude_ready(Group *g);
+/* What the record of its handover needs to know. -ENOENT: a base is not in the graph any more. */
+int group_describe_pivots(const Group *g, LedgerPivot ret[static VM_JOBS_MAX]);
+/* Puts on record that all are told to keep their overlays, or will be. Best effort: a restart that
+ * finds one job missing does not go on with a pivot either. */
+void group_note_aborts(const Group *g);
 /* Remembers how a member has ended. */
 void group_note_end(Group *g, const char *disk, JobResult result, const char *message);
 

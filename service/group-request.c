@@ -149,6 +149,12 @@ static void send_all(Group *g, JobIntent intent, bool cut_short)
     size_t n = g->n;
 
     memcpy(members, g->members, sizeof(members));
+    /* Before the first is told: it may be held by the time the last is. */
+    if (intent == JOB_INTENT_ABORT && g->active) {
+        group_note_aborts(g);
+        (void)ledger_prepare_held(vm_ledger(g->vm), vm_name(g->vm), disk_name(members[0]->disk),
+                                  members[0]->id);
+    }
     g->intent = intent;
     g->open = 1;
     for (size_t i = 0; i < n; i++)
@@ -190,12 +196,27 @@ static void check_pivot(Group *g, int error)
             vm_name(g->vm), disk_name(exported));
 }
 
+/* What the guest will have to wait for at the barrier is written now, as far as it can be. */
+static int prepare_record(Group *g)
+{
+    LedgerPivot pivots[VM_JOBS_MAX];
+    uint64_t usec = commit_now_usec();
+
+    for (size_t i = 0; i < g->n; i++)
+        g->members[i]->pivot_usec = usec;
+
+    int r = group_describe_pivots(g, pivots);
+    return r < 0 ? r : ledger_prepare_pivots(vm_ledger(g->vm), vm_name(g->vm), pivots, g->n);
+}
+
 /* A restart that finds some of the jobs on their way must know that all are to go. */
 static void note_wish(Group *g)
 {
     const Commit *c = g->members[0];
     int r = ledger_note_wish(vm_ledger(g->vm), vm_name(g->vm), disk_name(c->disk), c->id);
 
+    if (r >= 0)
+        r = prepare_record(g);
     if (r < 0)
         refusal_set(&g->refusal, REFUSAL_NOT_READY,
                     "VM '%s': the image record cannot be written: %s. No disk was pivoted. Make "

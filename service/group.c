@@ -181,8 +181,7 @@ void group_member_ready(Commit *c)
     group_act_on_ready(g);
 }
 
-/* Best effort: a restart that finds one job missing does not go on with a pivot either. */
-static void note_aborts(const Group *g)
+void group_note_aborts(const Group *g)
 {
     for (size_t i = 0; i < g->n; i++)
         (void)ledger_note_abort(vm_ledger(g->vm), vm_name(g->vm), disk_name(g->members[i]->disk),
@@ -202,7 +201,7 @@ void group_doom(Group *g, const char *why)
     g->why = why ? strdup(why) : NULL;
     g->doomed = true;
     if (g->active)
-        note_aborts(g);
+        group_note_aborts(g);
     group_set_phase(g, GROUP_ENDING, JOB_INTENT_ABORT);
     group_conclude_ready(g);
     for (size_t i = 0; i < g->n; i++)
@@ -236,20 +235,23 @@ static void release(Group *g, JobEvent event)
             commit_handle(g->members[i], event);
 }
 
+int group_describe_pivots(const Group *g, LedgerPivot ret[static VM_JOBS_MAX])
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < g->n; i++)
+        r = commit_describe_pivot(g->members[i], &ret[i]);
+    return r;
+}
+
 /* All are held, and what must be on record is: from here on there is no way back. */
 static void pass_barrier(Group *g)
 {
     LedgerPivot pivots[VM_JOBS_MAX];
 
-    for (size_t i = 0; i < g->n; i++) {
-        const Commit *c = g->members[i];
-        const GraphVertex *base = graph_find(vm_graph(g->vm), GRAPH_NODE, c->base);
-
-        if (!base || !base->file) {
-            group_doom(g, "a base is not in QEMU's graph any more");
-            return;
-        }
-        pivots[i] = (LedgerPivot){disk_name(c->disk), base->file};
+    if (group_describe_pivots(g, pivots) < 0) {
+        group_doom(g, "a base is not in QEMU's graph any more");
+        return;
     }
 
     int r = ledger_note_pivots(vm_ledger(g->vm), vm_name(g->vm), pivots, g->n);

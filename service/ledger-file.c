@@ -34,33 +34,82 @@ static int write_all(int fd, const char *text, size_t n)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
-/* All or nothing: a new file under another name, then the name; both are on the disk in the end. */
-int ledger_file_write(int directory, const char *name, const char *text)
+static int write_new(int directory, const char *new, const char *text)
 {
-    _cleanup_(freep) char *new = text_format("%s.new", name);
-    if (!new)
-        return -ENOMEM;
-
     _cleanup_(closep) int fd =
         openat(directory, new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return -errno;
 
     int r = write_all(fd, text, strlen(text));
-    if (r >= 0 && renameat(directory, new, directory, name) < 0)
-        r = -errno;
-    if (r < 0) {
+    if (r < 0)
         (void)unlinkat(directory, new, 0);
-        return r;
-    }
-    return fsync(directory) < 0 ? -errno : 0;
+    return r;
 }
 
-int ledger_file_read(int directory, const char *name, char **ret, size_t *ret_length)
+static void forget_ahead(LedgerFiles *f)
+{
+    free(TAKE_PTR(f->ahead_name));
+    free(TAKE_PTR(f->ahead_text));
+}
+
+void ledger_files_done(LedgerFiles *f)
+{
+    forget_ahead(f);
+    if (f->directory >= 0)
+        close(f->directory);
+    f->directory = -1;
+}
+
+static char *new_name(const char *name)
+{
+    return text_format("%s.new", name);
+}
+
+int ledger_file_write_ahead(LedgerFiles *f, const char *name, const char *text)
+{
+    _cleanup_(freep) char *new = new_name(name);
+    if (!new)
+        return -ENOMEM;
+
+    forget_ahead(f);
+    int r = write_new(f->directory, new, text);
+    if (r < 0)
+        return r;
+    f->ahead_name = strdup(name);
+    f->ahead_text = strdup(text);
+    return 0;
+}
+
+/* All or nothing: a new file under another name, then the name; both are on the disk in the end. */
+int ledger_file_write(LedgerFiles *f, const char *name, const char *text)
+{
+    _cleanup_(freep) char *new = new_name(name);
+    bool same_name = text_equal(f->ahead_name, name);
+    bool is_there = same_name && text_equal(f->ahead_text, text);
+    if (!new)
+        return -ENOMEM;
+
+    if (same_name)
+        forget_ahead(f);
+    /* Somebody may have cleared up here. */
+    bool done = is_there && renameat(f->directory, new, f->directory, name) == 0;
+    int r = done ? 0 : write_new(f->directory, new, text);
+    if (r < 0)
+        return r;
+    if (!done && renameat(f->directory, new, f->directory, name) < 0) {
+        r = -errno;
+        (void)unlinkat(f->directory, new, 0);
+        return r;
+    }
+    return fsync(f->directory) < 0 ? -errno : 0;
+}
+
+int ledger_file_read(const LedgerFiles *f, const char *name, char **ret, size_t *ret_length)
 {
     struct stat st;
     _cleanup_(closep) int fd =
-        openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        openat(f->directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode) || st.st_size > (off_t)LEDGER_FILE_MAX)
@@ -84,29 +133,40 @@ int ledger_file_read(int directory, const char *name, char **ret, size_t *ret_le
     return 0;
 }
 
-int ledger_file_save(int directory, const LedgerGroup *g)
+static int save(LedgerFiles *f, const LedgerGroup *g,
+                int (*write_file)(LedgerFiles *f, const char *name, const char *text))
 {
     _cleanup_(freep) char *text = ledger_group_to_text(g);
     _cleanup_(freep) char *name = group_file(g);
 
-    return text && name ? ledger_file_write(directory, name, text) : -ENOMEM;
+    return text && name ? write_file(f, name, text) : -ENOMEM;
 }
 
-int ledger_file_load(int directory, const char *name, LedgerGroup **ret)
+int ledger_file_save(LedgerFiles *f, const LedgerGroup *g)
+{
+    return save(f, g, ledger_file_write);
+}
+
+int ledger_file_save_ahead(LedgerFiles *f, const LedgerGroup *g)
+{
+    return save(f, g, ledger_file_write_ahead);
+}
+
+int ledger_file_load(const LedgerFiles *f, const char *name, LedgerGroup **ret)
 {
     _cleanup_(freep) char *text = NULL;
     size_t n;
 
-    int r = ledger_file_read(directory, name, &text, &n);
+    int r = ledger_file_read(f, name, &text, &n);
     return r < 0 ? r : ledger_group_from_text(text, n, ret);
 }
 
-void ledger_file_remove(int directory, const LedgerGroup *g)
+void ledger_file_remove(const LedgerFiles *f, const LedgerGroup *g)
 {
     _cleanup_(freep) char *name = group_file(g);
 
     if (name)
-        (void)unlinkat(directory, name, 0);
+        (void)unlinkat(f->directory, name, 0);
 }
 
 bool ledger_file_is_name(const char *name)

@@ -178,6 +178,14 @@ int ledger_group_add_key(LedgerGroup *g, const char *key)
     return 0;
 }
 
+const LedgerImage *ledger_group_find_active(const LedgerGroup *g)
+{
+    for (size_t i = 0; i < g->n_images; i++)
+        if (g->images[i].state == LEDGER_ACTIVE)
+            return &g->images[i];
+    return NULL;
+}
+
 LedgerImage *ledger_group_find(const LedgerGroup *g, const char *file)
 {
     for (size_t i = 0; i < g->n_images; i++)

@@ -12,6 +12,8 @@ LedgerGroup *ledger_group_copy(const LedgerGroup *g);
 LedgerGroup *ledger_group_free(LedgerGroup *g);
 DEFINE_CLEANUP(LedgerGroup, ledger_group_free)
 
+/* The image to boot; NULL where none is on record. */
+const LedgerImage *ledger_group_find_active(const LedgerGroup *g);
 LedgerImage *ledger_group_find(const LedgerGroup *g, const char *file);
 /* Appends; use_instead may be NULL. 0 or -ENOMEM. */
 int ledger_group_add(LedgerGroup *g, const char *file, LedgerState state, uint64_t since_usec,

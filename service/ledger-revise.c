@@ -109,7 +109,7 @@ int ledger_revise(const LedgerGroup *before, const LedgerDisk *disk, const Chain
     return 0;
 }
 
-int ledger_mark_merged(LedgerGroup *g, const char *base, LedgerState state)
+int ledger_mark_merged(LedgerGroup *g, const char *base, LedgerState state, uint64_t since_usec)
 {
     for (size_t i = 0; i < g->n_images; i++) {
         LedgerImage *image = &g->images[i];
@@ -121,7 +121,7 @@ int ledger_mark_merged(LedgerGroup *g, const char *base, LedgerState state)
         if (image->state == LEDGER_STALE)
             continue;
         image->state = state;
-        image->since_usec = now_usec();
+        image->since_usec = since_usec;
         free(image->use_instead);
         image->use_instead = strdup(base);
         if (!image->use_instead)
@@ -143,7 +143,7 @@ int ledger_revise_end(const LedgerGroup *before, const LedgerDisk *disk, const C
     }
     if (marked && merged && chain->n > 0) {
         _cleanup_(freep) char *base = ledger_image_key(chain->images[0].file);
-        int r = base ? ledger_mark_merged(marked, base, LEDGER_STALE) : -ENOMEM;
+        int r = base ? ledger_mark_merged(marked, base, LEDGER_STALE, now_usec()) : -ENOMEM;
         if (r == -ENOMEM)
             return r;
     }

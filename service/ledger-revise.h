@@ -16,6 +16,6 @@ int ledger_revise(const LedgerGroup *before, const LedgerDisk *disk, const Chain
 /* The same at the end of a job; without a chain, the images as they are on record. */
 int ledger_revise_end(const LedgerGroup *before, const LedgerDisk *disk, const Chain *chain,
                       bool merged, LedgerGroup **ret);
-/* What lies above the base has been merged into it (stale), or is about to be (merging). -ENOENT:
- * the base is not on record. */
-int ledger_mark_merged(LedgerGroup *g, const char *base, LedgerState state);
+/* What lies above the base has been merged into it (stale), or is about to be (merging), since then
+ * (CLOCK_REALTIME). -ENOENT: the base is not on record. */
+int ledger_mark_merged(LedgerGroup *g, const char *base, LedgerState state, uint64_t since_usec);

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ledger-file.h"
+#include "ledger-group.h"
 #include "text.h"
 
 #define NAME "together"
@@ -45,13 +45,27 @@ static char *make_body(LedgerGroup *const *groups, size_t n)
     return body;
 }
 
-int ledger_together_save(int directory, LedgerGroup *const *groups, size_t n)
+/* The caller frees. */
+static char *make_text(LedgerGroup *const *groups, size_t n)
 {
     _cleanup_(freep) char *body = make_body(groups, n);
-    _cleanup_(freep) char *text =
-        body ? text_format(HEADER "%016" PRIx64 "\n%s", text_hash(body, strlen(body)), body) : NULL;
 
-    return text ? ledger_file_write(directory, NAME, text) : -ENOMEM;
+    return body ? text_format(HEADER "%016" PRIx64 "\n%s", text_hash(body, strlen(body)), body)
+                : NULL;
+}
+
+int ledger_together_save(LedgerFiles *f, LedgerGroup *const *groups, size_t n)
+{
+    _cleanup_(freep) char *text = make_text(groups, n);
+
+    return text ? ledger_file_write(f, NAME, text) : -ENOMEM;
+}
+
+int ledger_together_save_ahead(LedgerFiles *f, LedgerGroup *const *groups, size_t n)
+{
+    _cleanup_(freep) char *text = make_text(groups, n);
+
+    return text ? ledger_file_write_ahead(f, NAME, text) : -ENOMEM;
 }
 
 static bool is_whole(const char *text, size_t n)
@@ -78,12 +92,13 @@ static int read_one(const char *text, size_t n, size_t *at, LedgerGroup **ret)
     return ledger_group_from_text(text + begin, length, ret);
 }
 
-int ledger_together_load(int directory, int (*take)(LedgerGroup *g, void *userdata), void *userdata)
+int ledger_together_load(const LedgerFiles *f, int (*take)(LedgerGroup *g, void *userdata),
+                         void *userdata)
 {
     _cleanup_(freep) char *text = NULL;
     size_t n, at = HEADER_LENGTH;
 
-    int r = ledger_file_read(directory, NAME, &text, &n);
+    int r = ledger_file_read(f, NAME, &text, &n);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     if (!is_whole(text, n))
@@ -98,9 +113,9 @@ int ledger_together_load(int directory, int (*take)(LedgerGroup *g, void *userda
     return r < 0 ? r : 0;
 }
 
-int ledger_together_remove(int directory)
+int ledger_together_remove(const LedgerFiles *f)
 {
-    if (unlinkat(directory, NAME, 0) < 0 && errno != ENOENT)
+    if (unlinkat(f->directory, NAME, 0) < 0 && errno != ENOENT)
         return -errno;
-    return fsync(directory) < 0 ? -errno : 0;
+    return fsync(f->directory) < 0 ? -errno : 0;
 }

@@ -58,7 +58,7 @@ typedef struct LedgerGroup {
     char *throttle;  /* the user's limits of a disk whose guest is slowed down, NULL for none */
     char *abort_job; /* id of the job that was told to keep the overlay, NULL for none */
     char *pivot_job; /* id of the job whose group is told to pivot, NULL for none */
-    char *held_job;  /* id of the job whose group has been held, to be kept; NULL for none */
+    char *held_job; /* id of the job that has, or whose group has, been held, to be kept; or NULL */
     LedgerJob last;
     bool unsaved; /* on record together with others, and not in a file of its own yet */
 } LedgerGroup;
@@ -105,25 +105,32 @@ const LedgerGroup *ledger_find_overlay(const Ledger *l, const char *vm, const ch
  * it is stale, and the process is not the one that was seen before: then it was started from the
  * wrong image. The process that was seen before is believed: it cannot have gone back by itself. */
 int ledger_note_chain(Ledger *l, const LedgerDisk *disk, const Chain *chain);
-/* A handover: from now on base is the image to boot, the images above it are stale; or, where QEMU
- * switches by itself, merging. */
-int ledger_note_pivot(Ledger *l, const char *vm, const char *disk, const char *base_file,
-                      bool merging);
+/* A handover: the base is the image to boot, the images above it are stale. */
 typedef struct LedgerPivot {
     const char *disk, *base_file;
+    uint64_t since_usec; /* CLOCK_REALTIME, when it was asked for */
 } LedgerPivot;
 
+/* merging: QEMU is about to switch by itself, and the images above the base may be stale then. */
+int ledger_note_pivot(Ledger *l, const char *vm, const LedgerPivot *pivot, bool merging);
 /* Handovers of several disks, on record all or none, whenever we are killed. */
 int ledger_note_pivots(Ledger *l, const char *vm, const LedgerPivot *pivots, size_t n);
+/* Does all of either but the last step, so that a guest which waits for the call itself waits less
+ * for it. Nothing is on record by that; and nothing comes of it where the record of the disks, or
+ * one of another VM's handover, is written before. */
+int ledger_prepare_pivot(Ledger *l, const char *vm, const LedgerPivot *pivot);
+int ledger_prepare_pivots(Ledger *l, const char *vm, const LedgerPivot *pivots, size_t n);
 int ledger_note_ready(Ledger *l, const char *vm, const char *disk, const char *job);
 /* Whoever finds the job at the barrier must know that it is not a pivot. NULL takes it back. */
 int ledger_note_abort(Ledger *l, const char *vm, const char *disk, const char *job);
 /* Whoever finds some jobs of a group on their way to their end must know that it was a Pivot of
  * all; one of them tells for all. NULL takes it back. */
 int ledger_note_wish(Ledger *l, const char *vm, const char *disk, const char *job);
-/* Whoever finds that jobs of a group were cancelled must know that all had been held before, so
- * that the copies are kept. One of them tells for all. */
+/* Whoever finds that a job was cancelled must know that it had been held before, so that the copy
+ * is kept. One of a group tells for all. */
 int ledger_note_held(Ledger *l, const char *vm, const char *disk, const char *job);
+/* As ledger_prepare_pivot(). */
+int ledger_prepare_held(Ledger *l, const char *vm, const char *disk, const char *job);
 /* The guest is about to be slowed down; limits is what the user has, as block-throttle writes it.
  * Forgotten with the process that was seen. NULL takes it back. */
 int ledger_note_throttle(Ledger *l, const char *vm, const char *disk, const char *limits);

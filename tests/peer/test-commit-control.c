@@ -315,6 +315,35 @@ static void test_abort_is_on_record(void)
                     fake_vm_job_id(p->vm));
 }
 
+/* Of a cancelled job QEMU does not say whether its copy was whole. That it was is on record. */
+static void test_kept_after_restart(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    play_start_ready(p);
+    (void)play_hold(p, play_ask_abort(p));
+    fake_vm_set_error(p->vm, "Operation canceled");
+    fake_vm_set_status(p->vm, "concluded");
+    play_restart(p);
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda kept"), ==, 1);
+}
+
+/* Another monitor has cancelled it on its way to the barrier. */
+static void test_cancelled_after_restart(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    play_start_ready(p);
+    qmp_peer_reply(p->peer, play_ask_abort(p), "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    fake_vm_set_error(p->vm, "Operation canceled");
+    fake_vm_set_status(p->vm, "concluded");
+    play_restart(p);
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda cancelled"), ==, 1);
+}
+
 static void lose_record(Play *p)
 {
     g_free(process_run("rm", "-r", p->domain->directory, NULL));
@@ -380,6 +409,8 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-control/choice-in-advance-overruled",
                     test_choice_in_advance_overruled);
     g_test_add_func("/commit-control/abort-while-running-is-on-record", test_abort_is_on_record);
+    g_test_add_func("/commit-control/kept-after-restart", test_kept_after_restart);
+    g_test_add_func("/commit-control/cancelled-after-restart", test_cancelled_after_restart);
     g_test_add_func("/commit-control/barrier-without-record", test_barrier_without_record);
     g_test_add_func("/commit-control/export-without-record", test_export_without_record);
     return g_test_run();

@@ -83,6 +83,13 @@ int shelf_note(Shelf *s, const char *vm, const char *instance, const char *files
     return ledger_note_chain(s->ledger, &disk, chain);
 }
 
+int shelf_pivot(Shelf *s, const char *vm, const char *base, bool merging)
+{
+    const LedgerPivot pivot = {SHELF_DISK, base, SHELF_PIVOT_USEC};
+
+    return ledger_note_pivot(s->ledger, vm, &pivot, merging);
+}
+
 int shelf_end(Shelf *s, const char *vm, const char *instance, const char *files, bool merged,
               const char *job)
 {

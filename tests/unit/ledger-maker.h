@@ -10,6 +10,8 @@
 #include "ledger.h"
 
 #define SHELF_DISK "vda"
+/* Since then something is stale. */
+#define SHELF_PIVOT_USEC 1700000000000000
 
 /* File names, active one first, parted by one space. */
 Chain *chain_of(const char *files);
@@ -30,6 +32,8 @@ void shelf_reopen(Shelf *s);
 char *shelf_reopen_log(Shelf *s);
 /* ledger_note_chain() for disk SHELF_DISK. */
 int shelf_note(Shelf *s, const char *vm, const char *instance, const char *files);
+/* ledger_note_pivot(). */
+int shelf_pivot(Shelf *s, const char *vm, const char *base, bool merging);
 /* ledger_note_end(); files may be NULL. */
 int shelf_end(Shelf *s, const char *vm, const char *instance, const char *files, bool merged,
               const char *job);

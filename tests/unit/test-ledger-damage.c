@@ -190,14 +190,14 @@ static void test_leftover(void)
 /* The write fails: record and disk are as they were, and the next write succeeds. */
 static void check_unwritten(Shelf *s, int error)
 {
-    g_assert_cmpint(ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false), ==, error);
+    g_assert_cmpint(shelf_pivot(s, "web1", "/base", false), ==, error);
 }
 
 static void check_as_before(Shelf *s)
 {
     g_assert_null(ledger_find_stale(s->ledger, "web1", "/top"));
     shelf_check(s, "web1", "active /top, base /base");
-    g_assert_cmpint(ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false), ==, 0);
+    g_assert_cmpint(shelf_pivot(s, "web1", "/base", false), ==, 0);
     shelf_check(s, "web1", "stale /top > /base, active /base");
 }
 

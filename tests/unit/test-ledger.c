@@ -68,7 +68,7 @@ static void test_pivot(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "web1", "i1", "/top /mid /base");
-    g_assert_cmpint(ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false), ==, 0);
+    g_assert_cmpint(shelf_pivot(s, "web1", "/base", false), ==, 0);
     shelf_check(s, "web1", "stale /top > /base, stale /mid > /base, active /base");
     /* The graph shows the same. */
     g_assert_cmpint(shelf_note(s, "web1", "i1", "/base"), ==, 0);
@@ -81,9 +81,9 @@ static void test_pivot_of_what_is_unknown(void)
 {
     g_autoptr(Shelf) s = shelf_new();
 
-    g_assert_cmpint(ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false), ==, -ENOENT);
+    g_assert_cmpint(shelf_pivot(s, "web1", "/base", false), ==, -ENOENT);
     shelf_note(s, "web1", "i1", "/top /base");
-    g_assert_cmpint(ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/other", false), ==, -ENOENT);
+    g_assert_cmpint(shelf_pivot(s, "web1", "/other", false), ==, -ENOENT);
     shelf_check(s, "web1", "active /top, base /base");
 }
 
@@ -93,7 +93,7 @@ static void test_pivot_taken_back(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "web1", "i1", "/top /base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false);
+    shelf_pivot(s, "web1", "/base", false);
     g_assert_cmpint(shelf_note(s, "web1", "i1", "/top /base"), ==, 0);
     shelf_check(s, "web1", "active /top, base /base");
     g_assert_null(ledger_find_stale(s->ledger, "web1", "/top"));
@@ -104,7 +104,7 @@ static void test_merging(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "web1", "i1", "/top /base");
-    g_assert_cmpint(ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", true), ==, 0);
+    g_assert_cmpint(shelf_pivot(s, "web1", "/base", true), ==, 0);
     shelf_check(s, "web1", "merging /top > /base, base /base");
     g_assert_cmpint(ledger_find_stale(s->ledger, "web1", "/top")->state, ==, LEDGER_MERGING);
     /* Another process may not start from it: nobody knows. */
@@ -118,7 +118,7 @@ static void test_end(gconstpointer data)
     const LedgerGroup *g;
 
     shelf_note(s, "web1", "i1", "/top /base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", true);
+    shelf_pivot(s, "web1", "/base", true);
     g_assert_cmpint(shelf_end(s, "web1", "i1", merged ? "/base" : "/top /base", merged, "j1"), ==,
                     0);
     shelf_check(s, "web1", merged ? "active /base, stale /top > /base" : "active /top, base /base");
@@ -138,7 +138,7 @@ static void test_end_unseen(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "web1", "i1", "/top /base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false);
+    shelf_pivot(s, "web1", "/base", false);
     g_assert_cmpint(shelf_end(s, "web1", "i1", NULL, false, "j1"), ==, 0);
     shelf_check(s, "web1", "stale /top > /base, active /base");
     g_assert_cmpstr(ledger_find(s->ledger, "web1", SHELF_DISK)->last.id, ==, "j1");
@@ -154,7 +154,7 @@ static void test_ready_and_last_job_are_kept(void)
     shelf_end(s, "web1", "i1", "/top /base", false, "j1");
     g_assert_cmpint(ledger_note_ready(s->ledger, "web1", SHELF_DISK, "j2"), ==, 0);
     shelf_note(s, "web1", "i1", "/new /top /base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false);
+    shelf_pivot(s, "web1", "/base", false);
     shelf_reopen(s);
     g = ledger_find(s->ledger, "web1", SHELF_DISK);
     g_assert_cmpstr(g->ready_job, ==, "j2");
@@ -218,7 +218,7 @@ static void test_same_process_is_believed(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "web1", "i1", "/top /base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false);
+    shelf_pivot(s, "web1", "/base", false);
     shelf_note(s, "web1", "i1", "/base");
     g_assert_cmpint(shelf_note(s, "web1", "i1", "/top /base"), ==, 0);
     shelf_check(s, "web1", "active /top, base /base");
@@ -229,7 +229,7 @@ static void test_other_process_is_not(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "web1", "i1", "/top /base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false);
+    shelf_pivot(s, "web1", "/base", false);
     shelf_note(s, "web1", "i1", "/base");
     g_assert_cmpint(shelf_note(s, "web1", "i2", "/top /base"), ==, -ESTALE);
     /* Nor where the stale image is below another one. */
@@ -244,7 +244,7 @@ static void test_stale_under_another_name(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "web1", "i1", "/top /base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false);
+    shelf_pivot(s, "web1", "/base", false);
     g_assert_nonnull(ledger_find_stale(s->ledger, "web2", "/top"));
     g_assert_cmpint(shelf_note(s, "web2", "i2", "/top /base"), ==, -ESTALE);
 }
@@ -254,7 +254,7 @@ static void test_relative_names(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "web1", "i1", "top base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "base", false);
+    shelf_pivot(s, "web1", "base", false);
     g_assert_nonnull(ledger_find_stale(s->ledger, "web1", "top"));
     g_assert_null(ledger_find_stale(s->ledger, "web2", "top"));
     g_assert_cmpint(shelf_note(s, "web2", "i2", "top base"), ==, 0);
@@ -271,7 +271,7 @@ static void test_json_names(void)
 
     g_assert_cmpint(shelf_note(s, "web1", "i1", chain), ==, 0);
     shelf_check(s, "web1", "active /top, base /base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false);
+    shelf_pivot(s, "web1", "/base", false);
     g_assert_nonnull(ledger_find_stale(s->ledger, "web2", flat));
     g_assert_nonnull(ledger_find_stale(s->ledger, "web2", deep));
     /* Nothing in it is a file, or it is no JSON: it is its own name. */
@@ -322,7 +322,7 @@ static void test_superseded_keeps_stale(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "old", "i1", "/top /mid /base");
-    ledger_note_pivot(s->ledger, "old", SHELF_DISK, "/mid", false);
+    shelf_pivot(s, "old", "/mid", false);
     shelf_note(s, "old", "i1", "/mid /base");
     g_assert_cmpint(shelf_note(s, "new", "i2", "/mid /base"), ==, 0);
     shelf_check(s, "old", "stale /top > /mid");
@@ -360,7 +360,7 @@ static void test_overlay_by_another_way(void)
 
     shelf_note(s, "web1", "i1", "/vm/web1/top /vm/web1/../base/b");
     g_assert_cmpstr(overlay_above_base(s, "web2", SHELF_DISK, chain)->vm, ==, "web1");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/vm/base/b", false);
+    shelf_pivot(s, "web1", "/vm/base/b", false);
     g_assert_nonnull(ledger_find_stale(s->ledger, "web3", "/vm/web3/../web1/top"));
 }
 
@@ -382,7 +382,7 @@ static void test_forget(void)
     g_autoptr(Shelf) s = shelf_new();
 
     shelf_note(s, "web1", "i1", "/top /base");
-    ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false);
+    shelf_pivot(s, "web1", "/base", false);
     g_assert_cmpint(ledger_forget(s->ledger, "/top"), ==, 0);
     shelf_check(s, "web1", "active /base");
     g_assert_cmpint(shelf_note(s, "web1", "i2", "/top /base"), ==, 0);
@@ -418,7 +418,7 @@ static void test_many_stale(void)
         g_autofree char *chain = g_strdup_printf("/overlay%u /base", i);
 
         g_assert_cmpint(shelf_note(s, "web1", "i1", chain), ==, 0);
-        g_assert_cmpint(ledger_note_pivot(s->ledger, "web1", SHELF_DISK, "/base", false), ==, 0);
+        g_assert_cmpint(shelf_pivot(s, "web1", "/base", false), ==, 0);
     }
     shelf_note(s, "web1", "i1", "/base");
     g = ledger_find(s->ledger, "web1", SHELF_DISK);
