@@ -235,6 +235,12 @@ static const char *file_name(const Graph *g, const ChainImage *image)
     return NULL;
 }
 
+/* QEMU tells bytes that are no UTF-8 as U+FFFD: the name is not known. */
+static bool is_mangled(const char *name)
+{
+    return strstr(name, "\xef\xbf\xbd");
+}
+
 /* What the image above the top is to record for a base whose name is relative to QEMU's directory:
  * QEMU would record it as it is, and whoever opens the image takes it as relative to the directory
  * of that. NULL where nothing is known to be right; the caller frees. */
@@ -269,15 +275,19 @@ static bool choose_default(const Disk *d, const CommitOptions *o, const Range *r
         : chain_is_relative(file)
             ? name_from(chain, range, file_name(g, &chain->images[range->top - 1]), file)
             : strdup(file);
-    if (!name || strlen(name) > COMMIT_BACKING_FILE_MAX) {
+    /* As it knows it, QEMU can record any name by itself. */
+    bool own = name && strcmp(name, base->file) == 0;
+    if (!name || strlen(name) > COMMIT_BACKING_FILE_MAX || (!own && is_mangled(name))) {
         commit_refuse(
             d, r, REFUSAL_NOT_SUPPORTED,
             "the image above 'top' cannot record the name of the base, which %s. Say with "
             "'backing-file' what to record.",
-            name ? "is too long" : "is relative to the directory that QEMU was started in");
+            !name              ? "is relative to the directory that QEMU was started in"
+            : is_mangled(name) ? "is not UTF-8"
+                               : "is too long");
         return false;
     }
-    if (strcmp(name, base->file) != 0)
+    if (!own)
         *ret = TAKE_PTR(name);
     return true;
 }
@@ -291,7 +301,7 @@ static bool choose_backing_file(const Disk *d, const CommitOptions *o, const Ran
 
     *ret = o->backing_file ? strdup(o->backing_file)
                            : chain_relative_name(disk_chain(d), range->top - 1, range->base);
-    if (*ret && strlen(*ret) <= COMMIT_BACKING_FILE_MAX)
+    if (*ret && strlen(*ret) <= COMMIT_BACKING_FILE_MAX && (o->backing_file || !is_mangled(*ret)))
         return true;
     if (!*ret && o->backing_file)
         *r = (Refusal){REFUSAL_NO_MEMORY, NULL};

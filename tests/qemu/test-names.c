@@ -122,6 +122,34 @@ static void test_relative_to_qemu(gconstpointer data)
     g_assert_cmpint(chdir(own), ==, 0);
 }
 
+static void mangle(const Scene *s)
+{
+    for (unsigned i = 0; i < s->depth; i++) {
+        g_autofree char *name = g_strdup_printf("\xff.%u", i);
+        g_autofree char *below = i > 0 ? g_strdup_printf("\xff.%u", i - 1) : NULL;
+
+        g_free(s->chain[i]);
+        s->chain[i] = below ? image_overlay(s->rig->dir, name, below, "qcow2", SCENE_SIZE)
+                            : image_create(s->rig->dir, name, "qcow2", SCENE_SIZE);
+    }
+    scene_mark_images(s);
+}
+
+/* QEMU tells such a name with U+FFFD in it. It can record it by itself, nobody else can. */
+static void test_no_utf8(void)
+{
+    g_autoptr(Scene) s =
+        scene_new(&(SceneOptions){.depth = 3, .no_guest = true, .prepare = mangle});
+    unsigned from;
+
+    recorder_refused(s->recorder, SERVICE_ERROR("NotSupported"), s->disk, DISK_INTERFACE,
+                     "CommitWith", "a{sv}", 1, "relative", "b", true);
+    from = scene_commit(s, false);
+    scene_wait_finished(s, from, "completed");
+    qemu_kill(s->vm);
+    scene_check_marks(s, 2, 1, 2);
+}
+
 static char *generated_node(Scene *s, unsigned index)
 {
     char *node = property_chain_string(s->recorder, s->disk, index, "node");
@@ -216,6 +244,7 @@ int main(int argc, char *argv[])
     g_test_add_func("/names/relative-over-directories", test_directories);
     g_test_add_data_func("/names/relative-to-qemu/drive", "drive", test_relative_to_qemu);
     g_test_add_data_func("/names/relative-to-qemu/nodes", "nodes", test_relative_to_qemu);
+    g_test_add_func("/names/no-utf8", test_no_utf8);
     g_test_add_func("/names/whole-name-without-option", test_whole_name);
     g_test_add_data_func("/names/generated-nodes/by-index", "index", test_generated);
     g_test_add_data_func("/names/generated-nodes/by-file", "file", test_generated);
