@@ -16,7 +16,7 @@
 
 typedef struct CommitCall {
     sd_bus_message *message;
-    Disk *disk; /* there, if the answer is yes */
+    const Bus *bus;
 } CommitCall;
 
 static void on_commit_done(const Refusal *refusal, void *userdata)
@@ -24,8 +24,11 @@ static void on_commit_done(const Refusal *refusal, void *userdata)
     CommitCall *call = userdata;
     int r;
 
+    /* The job may be on another disk, which came under this name while QEMU was asked. */
     if (refusal->kind == REFUSAL_NONE)
-        r = sd_bus_reply_method_return(call->message, "s", commit_id(disk_job(call->disk)));
+        r = sd_bus_reply_method_return(
+            call->message, "s",
+            commit_id(disk_job(bus_find_disk(call->bus, sd_bus_message_get_path(call->message)))));
     else
         r = errors_reply(call->message, refusal);
     if (r < 0)
@@ -40,8 +43,10 @@ static int start_commit(sd_bus_message *message, Disk *d, const CommitOptions *o
     if (!call)
         return -ENOMEM;
 
-    *call = (CommitCall){sd_bus_message_ref(message), d};
-    disk_commit(d, options, bus_caller_uid(bus_of(disk_vm(d)), message), on_commit_done, call);
+    const Bus *bus = bus_of(disk_vm(d));
+
+    *call = (CommitCall){sd_bus_message_ref(message), bus};
+    disk_commit(d, options, bus_caller_uid(bus, message), on_commit_done, call);
     return 1;
 }
 

@@ -186,8 +186,7 @@ int chain_find_node(const Chain *c, const char *node)
     return -1;
 }
 
-/* An absolute path, or a name with a protocol (block.c: path_has_protocol()). */
-static bool is_relative(const char *name)
+bool chain_is_relative(const char *name)
 {
     return *name != '/' && name[strcspn(name, ":/")] != ':';
 }
@@ -201,7 +200,7 @@ char *chain_relative_name(const Chain *c, size_t image, size_t deeper)
         char *longer = NULL;
 
         /* Each name is relative to the directory of the image that records it. */
-        if (next && *next && is_relative(next))
+        if (next && *next && chain_is_relative(next))
             longer = text_format("%.*s%s", slash ? (int)(slash - name + 1) : 0, name, next);
         free(name);
         name = longer;

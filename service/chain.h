@@ -36,6 +36,8 @@ DEFINE_CLEANUP(Chain, chain_free)
 bool chain_equal(const Chain *a, const Chain *b);
 /* Index of the image with that node, -1 for none. */
 int chain_find_node(const Chain *c, const char *node);
+/* Neither an absolute path nor a name with a protocol (block.c: path_has_protocol()). */
+bool chain_is_relative(const char *name);
 /* The name by which an image could record a deeper one where all from there down to the one above
  * it record relative names: made of these. NULL where one does not, or without memory. The caller
  * frees. */

@@ -221,19 +221,38 @@ static bool refuse_shared_base(const Disk *d, const ChainImage *base, Refusal *r
     return true;
 }
 
-/* The name of the file that an image is in, below whatever it was opened with; NULL where that says
- * nothing by itself. */
-static const char *plain_name(const Graph *g, const ChainImage *image)
+/* The name of the file that an image is in, below whatever it was opened with; relative to QEMU's
+ * directory where it was given so. NULL where only "json:" tells. */
+static const char *file_name(const Graph *g, const ChainImage *image)
 {
     const GraphVertex *v = graph_find(g, GRAPH_NODE, image->node);
 
     for (size_t steps = 0; v && steps <= CHAIN_FILTERS_MAX; steps++) {
-        if (v->file && !text_has_prefix(v->file, "json:") &&
-            (*v->file == '/' || strchr(v->file, ':')))
+        if (v->file && *v->file && !text_has_prefix(v->file, "json:"))
             return v->file;
         v = graph_child(g, v, "file");
     }
     return NULL;
+}
+
+/* QEMU tells bytes that are no UTF-8 as U+FFFD: the name is not known. */
+static bool is_mangled(const char *name)
+{
+    return strstr(name, "\xef\xbf\xbd");
+}
+
+/* What the image above the top is to record for a base whose name is relative to QEMU's directory:
+ * QEMU would record it as it is, and whoever opens the image takes it as relative to the directory
+ * of that. NULL where nothing is known to be right; the caller frees. */
+static char *name_from(const Chain *chain, const Range *range, const char *overlay,
+                       const char *base)
+{
+    const char *slash = overlay ? strrchr(overlay, '/') : NULL;
+    size_t dir = slash ? (size_t)(slash - overlay) + 1 : 0;
+
+    if (overlay && strncmp(overlay, base, dir) == 0 && base[dir])
+        return strdup(base + dir);
+    return chain_relative_name(chain, range->top - 1, range->base);
 }
 
 /* QEMU would record the name by which it knows the base: of one that was opened with options, json:
@@ -242,27 +261,35 @@ static const char *plain_name(const Graph *g, const ChainImage *image)
 static bool choose_default(const Disk *d, const CommitOptions *o, const Range *range, char **ret,
                            Refusal *r)
 {
-    const ChainImage *base = &disk_chain(d)->images[range->base];
-    const char *plain = plain_name(vm_graph(disk_vm(d)), base);
-    const char *name = plain ? plain : base->file;
+    const Chain *chain = disk_chain(d);
+    const Graph *g = vm_graph(disk_vm(d));
+    const ChainImage *base = &chain->images[range->base];
+    const char *file = file_name(g, base);
 
     *ret = NULL;
     if (o->active)
         return true;
-    if (strlen(name) > COMMIT_BACKING_FILE_MAX) {
+
+    _cleanup_(freep) char *name =
+        !file ? strdup(base->file)
+        : chain_is_relative(file)
+            ? name_from(chain, range, file_name(g, &chain->images[range->top - 1]), file)
+            : strdup(file);
+    /* As it knows it, QEMU can record any name by itself. */
+    bool own = name && strcmp(name, base->file) == 0;
+    if (!name || strlen(name) > COMMIT_BACKING_FILE_MAX || (!own && is_mangled(name))) {
         commit_refuse(
             d, r, REFUSAL_NOT_SUPPORTED,
-            "the image above 'top' cannot record the name of the base, which has more than "
-            "%d bytes. Say with 'backing-file' what to record.",
-            COMMIT_BACKING_FILE_MAX);
+            "the image above 'top' cannot record the name of the base, which %s. Say with "
+            "'backing-file' what to record.",
+            !name              ? "is relative to the directory that QEMU was started in"
+            : is_mangled(name) ? "is not UTF-8"
+                               : "is too long");
         return false;
     }
-    if (!plain || strcmp(plain, base->file) == 0)
-        return true;
-    *ret = strdup(plain);
-    if (!*ret)
-        *r = (Refusal){REFUSAL_NO_MEMORY, NULL};
-    return *ret;
+    if (!own)
+        *ret = TAKE_PTR(name);
+    return true;
 }
 
 /* The name for the image above top to record. */
@@ -274,7 +301,7 @@ static bool choose_backing_file(const Disk *d, const CommitOptions *o, const Ran
 
     *ret = o->backing_file ? strdup(o->backing_file)
                            : chain_relative_name(disk_chain(d), range->top - 1, range->base);
-    if (*ret && strlen(*ret) <= COMMIT_BACKING_FILE_MAX)
+    if (*ret && strlen(*ret) <= COMMIT_BACKING_FILE_MAX && (o->backing_file || !is_mangled(*ret)))
         return true;
     if (!*ret && o->backing_file)
         *r = (Refusal){REFUSAL_NO_MEMORY, NULL};

@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+/* How a commit calls the images that it puts out of use (block/commit.c); it holds them, ended as
+ * it may be, until it is dismissed. */
+#define INTERMEDIATE "intermediate node"
+
 Graph *graph_new(void)
 {
     return calloc(1, sizeof(Graph));
@@ -223,7 +227,7 @@ bool graph_has_parent(const Graph *g, const GraphVertex *node)
             continue;
 
         const GraphVertex *parent = find_id(g, g->edges[i].parent);
-        if (parent && parent->type != GRAPH_JOB)
+        if (parent && (parent->type != GRAPH_JOB || strcmp(g->edges[i].name, INTERMEDIATE) == 0))
             return true;
     }
     return false;

@@ -133,5 +133,7 @@ const GraphBitmap *graph_find_bitmap(const GraphVertex *v, const char *name);
 const GraphJob *graph_find_job(const Graph *g, const char *id);
 /* Whether both have nodes, the same ones with the same files. */
 bool graph_same_files(const Graph *a, const Graph *b);
-/* Whether an edge leads to the node from anything but a job. */
+/* Whether an edge leads to the node from anything but a job, or from one that merges it into
+ * another.
+ */
 bool graph_has_parent(const Graph *g, const GraphVertex *node);

@@ -16,6 +16,8 @@ struct VmDisks {
     Vm *vm;
     Disk **disks;
     size_t n;
+    char **left; /* nodes that were below a disk, and are there still */
+    size_t n_left;
 };
 
 int vm_disks_new(Vm *vm, VmDisks **ret)
@@ -27,6 +29,15 @@ int vm_disks_new(Vm *vm, VmDisks **ret)
     all->vm = vm;
     *ret = all;
     return 0;
+}
+
+static void forget_left(VmDisks *all)
+{
+    for (size_t i = 0; i < all->n_left; i++)
+        free(all->left[i]);
+    free(all->left);
+    all->left = NULL;
+    all->n_left = 0;
 }
 
 static void announce_removed(const VmDisks *all, Disk *d)
@@ -53,6 +64,7 @@ VmDisks *vm_disks_free(VmDisks *all)
         disk_free(d);
     }
     free(all->disks);
+    forget_left(all);
     free(all);
     return NULL;
 }
@@ -132,6 +144,101 @@ static void remove_disk(VmDisks *all, size_t i)
     memmove(&all->disks[i], &all->disks[i + 1], (all->n - i - 1) * sizeof(Disk *));
     all->n--;
     disk_free(d);
+}
+
+static bool is_left(const VmDisks *all, const char *node)
+{
+    for (size_t i = 0; i < all->n_left; i++)
+        if (strcmp(all->left[i], node) == 0)
+            return true;
+    return false;
+}
+
+static int note_left(VmDisks *all, const char *node)
+{
+    char **grown = reallocarray(all->left, all->n_left + 1, sizeof(char *));
+    if (!grown)
+        return -ENOMEM;
+    all->left = grown;
+
+    grown[all->n_left] = strdup(node);
+    if (!grown[all->n_left])
+        return -ENOMEM;
+    all->n_left++;
+    return 0;
+}
+
+static void forget_closed(VmDisks *all, const Graph *g)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < all->n_left; i++)
+        if (graph_find(g, GRAPH_NODE, all->left[i]))
+            all->left[kept++] = all->left[i];
+        else
+            free(all->left[i]);
+    all->n_left = kept;
+}
+
+/* What was below the disk and is not any more. */
+static int note_left_by(VmDisks *all, const Disk *d, const Drive *drive, const Graph *g)
+{
+    _cleanup_(chain_freep) Chain *now = NULL;
+    const Chain *before = disk_chain(d);
+    int r = chain_new_from_graph(g, drive->root, &now);
+    if (r < 0 || chain_equal(now, before))
+        return r == -ENOMEM ? r : 0;
+
+    for (size_t i = 1; i < before->n && r >= 0; i++) {
+        const char *node = before->images[i].node;
+
+        if (chain_find_node(now, node) < 0 && !is_left(all, node))
+            r = note_left(all, node);
+    }
+    return r;
+}
+
+/* Of a machine only what its devices show is a disk; there none of this matters. */
+static int find_left(VmDisks *all, const Drives *drives, const Graph *g)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && g->n_devices == 0 && i < drives->n; i++) {
+        const Disk *d = find_drive(all, &drives->drives[i]);
+
+        if (d)
+            r = note_left_by(all, d, &drives->drives[i], g);
+    }
+    forget_closed(all, g);
+    return r;
+}
+
+/* Whether a disk that is here stands on one of these images. */
+static bool is_shared(const VmDisks *all, const Drives *drives, const Graph *g, const Chain *chain)
+{
+    for (size_t i = 0; i < drives->n; i++) {
+        _cleanup_(chain_freep) Chain *other = NULL;
+
+        if (!find_drive(all, &drives->drives[i]) ||
+            chain_new_from_graph(g, drives->drives[i].root, &other) < 0)
+            continue;
+        for (size_t k = 0; k < chain->n; k++)
+            if (chain_find_node(other, chain->images[k].node) >= 0)
+                return true;
+    }
+    return false;
+}
+
+/* An image that a merge has put out of use is a top node like others until it is closed, and no
+ * disk: the one that it was below goes on without it. */
+static bool is_leftover(const VmDisks *all, const Drives *drives, const Graph *g,
+                        const Drive *drive)
+{
+    _cleanup_(chain_freep) Chain *chain = NULL;
+
+    return is_left(all, drive->root) && !find_drive(all, drive) && drive->n_keys == 1 &&
+           text_has_prefix(drive->keys[0], "node:") &&
+           chain_new_from_graph(g, drive->root, &chain) >= 0 && is_shared(all, drives, g, chain);
 }
 
 static bool is_shown(const Drives *drives, const Disk *d)
@@ -260,8 +367,13 @@ int vm_disks_update(VmDisks *all, const Graph *g)
     if (!vm_may_hold(all->vm, count_bytes(drives, g)))
         return -E2BIG;
 
+    r = find_left(all, drives, g);
+    if (r < 0)
+        return r;
     remove_gone(all, drives);
     for (size_t i = 0; i < drives->n; i++) {
+        if (is_leftover(all, drives, g, &drives->drives[i]))
+            continue;
         r = update_drive(all, &drives->drives[i], g);
         if (r < 0)
             return r;

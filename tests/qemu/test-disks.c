@@ -3,6 +3,8 @@
  * Every way in which people give disks to QEMU: what the disk is called, that it can be committed,
  * and that it comes and goes with its device.
  */
+#include <signal.h>
+
 #include "image.h"
 #include "properties.h"
 #include "rig.h"
@@ -249,6 +251,41 @@ static void test_hot_plug(void)
     check_merged(p);
 }
 
+/* Another disk comes under the name of one that was to be committed, while QEMU is asked. */
+static void test_exchanged(void)
+{
+    g_autoptr(Plain) p = plain_new(QEMU_SYSTEM);
+    g_autofree char *disk = NULL, *qdev = NULL;
+    g_auto(GStrv) other = image_chain(p->rig->dir, "other", "qcow2", 2, 4 * IMAGE_MIB);
+    const unsigned from = recorder_mark(p->recorder);
+    unsigned call;
+
+    qemu_option(p->vm, "-device", "virtio-scsi-pci");
+    qemu_option(p->vm, "-drive", "if=none,id=d0,format=qcow2,file=%s", p->chain[1]);
+    qemu_option(p->vm, "-device", "scsi-hd,drive=d0");
+    qemu_option(p->vm, "-blockdev", "qcow2,node-name=new,file.driver=file,file.filename=%s",
+                other[1]);
+    qemu_start(p->vm);
+    disk = rig_wait_disk(p->rig, "web1", "d0");
+    qdev = property_string(p->recorder, disk, DISK_INTERFACE, "Device");
+
+    daemon_signal(p->rig->daemon, SIGSTOP);
+    qmp_client_do(qemu_monitor(p->vm), "device_del", "{'id': '%s'}", qdev);
+    json_object_put(qmp_client_wait_event(qemu_monitor(p->vm), "DEVICE_DELETED"));
+    qmp_client_do(qemu_monitor(p->vm), "device_add",
+                  "{'driver': 'scsi-hd', 'drive': 'new', 'id': 'd0'}");
+    qemu_signal(p->vm, SIGSTOP);
+    call = recorder_send(p->recorder, disk, DISK_INTERFACE, "Commit", "b", 1);
+    daemon_signal(p->rig->daemon, SIGCONT);
+    recorder_settle(p->recorder);
+    qemu_signal(p->vm, SIGCONT);
+
+    g_assert_cmpint(recorder_at(p->recorder, recorder_await(p->recorder, call))->kind, ==,
+                    RECORD_REPLY);
+    recorder_wait(p->recorder, from, (Sought){.path = disk, .member = "JobReady"});
+    property_check_string(p->recorder, disk, DISK_INTERFACE, "Node", "new");
+}
+
 /* The drive of a disk goes while its job is ready: the job ends, once, and then the disk goes. */
 static void test_unplug_when_ready(void)
 {
@@ -340,6 +377,7 @@ int main(int argc, char *argv[])
     g_test_add_func("/disks/several-of-all-kinds", test_several);
     g_test_add_func("/disks/same-names-in-other-directories", test_same_names);
     g_test_add_func("/disks/hot-plug-and-unplug", test_hot_plug);
+    g_test_add_func("/disks/exchanged-while-asked", test_exchanged);
     g_test_add_func("/disks/unplugged-when-ready-is-kept", test_unplug_when_ready);
     return g_test_run();
 }

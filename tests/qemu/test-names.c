@@ -7,6 +7,7 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Neither a pivot nor a kept overlay touches what the images record. */
 static void test_relative_active(gconstpointer conclusion)
@@ -82,6 +83,71 @@ static void test_directories(void)
     g_assert_cmpstr(recorded, ==, "../1/../0/image");
     guest_check_nothing_lost(s->guest, 0, scene_top(s), "qcow2");
     image_check_filled(s->chain[0], "qcow2", 0x11, 51 * IMAGE_MIB, IMAGE_MIB);
+}
+
+/* The images in a directory below the one in which QEMU starts. */
+static void move_below(const Scene *s)
+{
+    g_assert_cmpint(chdir(s->rig->dir), ==, 0);
+    g_assert_cmpint(g_mkdir("sub", 0700), ==, 0);
+    for (unsigned i = 0; i < s->depth; i++) {
+        g_autofree char *name = g_path_get_basename(s->chain[i]);
+        g_autofree char *below = i > 0 ? g_path_get_basename(s->chain[i - 1]) : NULL;
+
+        g_free(s->chain[i]);
+        s->chain[i] = below ? image_overlay("sub", name, below, "qcow2", SCENE_SIZE)
+                            : image_create("sub", name, "qcow2", SCENE_SIZE);
+    }
+    scene_mark_images(s);
+}
+
+/* What QEMU calls sub/image.0 is image.0 to whoever opens sub/image.3. */
+static void test_relative_to_qemu(gconstpointer data)
+{
+    const bool nodes = strcmp(data, "nodes") == 0;
+    g_autofree char *own = g_get_current_dir();
+    g_autoptr(Scene) s =
+        scene_new(&(SceneOptions){.depth = 4, .blockdev = nodes, .prepare = move_below});
+    const unsigned from = scene_commit(s, false);
+    g_autofree char *recorded = NULL;
+
+    scene_wait_finished(s, from, "completed");
+    scene_wait_depth(s, 2);
+    guest_wait_more(s->guest, 0, 50);
+    qemu_kill(s->vm);
+    recorded = image_backing_file(scene_top(s));
+    g_assert_cmpstr(recorded, ==, "image.0");
+    guest_check_nothing_lost(s->guest, 0, scene_top(s), "qcow2");
+    scene_check_marks(s, 3, 1, 3);
+    g_assert_cmpint(chdir(own), ==, 0);
+}
+
+static void mangle(const Scene *s)
+{
+    for (unsigned i = 0; i < s->depth; i++) {
+        g_autofree char *name = g_strdup_printf("\xff.%u", i);
+        g_autofree char *below = i > 0 ? g_strdup_printf("\xff.%u", i - 1) : NULL;
+
+        g_free(s->chain[i]);
+        s->chain[i] = below ? image_overlay(s->rig->dir, name, below, "qcow2", SCENE_SIZE)
+                            : image_create(s->rig->dir, name, "qcow2", SCENE_SIZE);
+    }
+    scene_mark_images(s);
+}
+
+/* QEMU tells such a name with U+FFFD in it. It can record it by itself, nobody else can. */
+static void test_no_utf8(void)
+{
+    g_autoptr(Scene) s =
+        scene_new(&(SceneOptions){.depth = 3, .no_guest = true, .prepare = mangle});
+    unsigned from;
+
+    recorder_refused(s->recorder, SERVICE_ERROR("NotSupported"), s->disk, DISK_INTERFACE,
+                     "CommitWith", "a{sv}", 1, "relative", "b", true);
+    from = scene_commit(s, false);
+    scene_wait_finished(s, from, "completed");
+    qemu_kill(s->vm);
+    scene_check_marks(s, 2, 1, 2);
 }
 
 static char *generated_node(Scene *s, unsigned index)
@@ -176,6 +242,9 @@ int main(int argc, char *argv[])
     g_test_add_data_func("/names/relative-stays/pivot", "pivot", test_relative_active);
     g_test_add_data_func("/names/relative-stays/keep", "keep", test_relative_active);
     g_test_add_func("/names/relative-over-directories", test_directories);
+    g_test_add_data_func("/names/relative-to-qemu/drive", "drive", test_relative_to_qemu);
+    g_test_add_data_func("/names/relative-to-qemu/nodes", "nodes", test_relative_to_qemu);
+    g_test_add_func("/names/no-utf8", test_no_utf8);
     g_test_add_func("/names/whole-name-without-option", test_whole_name);
     g_test_add_data_func("/names/generated-nodes/by-index", "index", test_generated);
     g_test_add_data_func("/names/generated-nodes/by-file", "file", test_generated);

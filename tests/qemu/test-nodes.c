@@ -375,6 +375,41 @@ static void test_lone_filter(void)
     g_free(s.disk);
 }
 
+/* The images that a commit puts out of use are top nodes, too, until they are closed: no disks, and
+ * not on record as what stands on the base. */
+static void test_lone_below(gconstpointer data)
+{
+    const bool named = strcmp(data, "named") == 0;
+    g_autoptr(Rig) rig = rig_new();
+    g_auto(GStrv) chain = image_chain(rig->dir, "image", "qcow2", 5, 4 * IMAGE_MIB);
+    g_autoptr(Qemu) vm = rig_qemu(rig, QEMU_STORAGE_DAEMON, NULL);
+    Scene s = {.rig = rig, .recorder = rig->recorder, .vm = vm};
+    g_autofree char *name = NULL;
+    unsigned from, ready;
+
+    for (unsigned i = named ? 0 : 4; i < 5; i++) {
+        g_autofree char *backing =
+            named && i > 0 ? g_strdup_printf(",backing=node%u", i - 1) : g_strdup("");
+
+        qemu_option(vm, "--blockdev",
+                    "qcow2,node-name=node%u,read-only=%s,file.driver=file,file.filename=%s%s", i,
+                    i < 4 ? "on" : "off", chain[i], backing);
+    }
+    qemu_start(vm);
+    name = g_strdup_printf("qemu-%d", qemu_pid(vm));
+    s.disk = rig_wait_disk(rig, name, "node4");
+    from = scene_commit(&s, false);
+    scene_wait_finished(&s, from, "completed");
+    scene_wait_depth(&s, 2);
+    ready = scene_commit_until_ready(&s);
+    scene_pivot(&s);
+    scene_wait_finished(&s, ready, "completed");
+    g_assert_cmpuint(recorder_count(rig->recorder, from,
+                                    (Sought){.member = "InterfacesAdded", .part = DISK_INTERFACE}),
+                     ==, 0);
+    g_free(s.disk);
+}
+
 int main(int argc, char *argv[])
 {
     static const struct {
@@ -391,5 +426,7 @@ int main(int argc, char *argv[])
         }
     g_test_add_func("/nodes/snapshot-after-both", test_snapshot_after_both);
     g_test_add_func("/nodes/filter-on-lone-node", test_lone_filter);
+    g_test_add_data_func("/nodes/below-lone-node/named", "named", test_lone_below);
+    g_test_add_data_func("/nodes/below-lone-node/generated", "generated", test_lone_below);
     return g_test_run();
 }

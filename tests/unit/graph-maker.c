@@ -72,7 +72,7 @@ static void add_edge(Graph *g, char **words)
     GraphEdge *e = graph_add_edge(g);
 
     e->parent = id_of(g, words[1]);
-    e->name = word(words[2]);
+    e->name = g_strdelimit(word(words[2]), "_", ' ');
     e->child = id_of(g, words[3]);
 }
 

@@ -7,7 +7,7 @@
  *     bitmap NODE NAME [stored] [recording] [busy] [inconsistent] [GRANULARITY COUNT]
  *     backend NAME
  *     job NAME
- *     edge PARENT NAME CHILD
+ *     edge PARENT NAME CHILD     NAME: "_" for a space
  *     device DRIVE QDEV NODE
  *     export ID NODE
  *

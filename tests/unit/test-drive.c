@@ -224,6 +224,25 @@ static void test_unused_node_with_job(void)
                  "top=top");
 }
 
+/* A commit holds the images that it has put out of use until it is dismissed; whichever comes first
+ * in the graph. */
+static void test_ended_commit(void)
+{
+    static const char edges[] = "job j\n"
+                                "edge top backing base\n"
+                                "edge mid backing base\n"
+                                "edge j main_node top\n"
+                                "edge j intermediate_node mid\n"
+                                "edge j base base\n";
+    g_autofree char *first =
+        g_strdup_printf("node mid qcow2\nnode top qcow2\nnode base raw\n%s", edges);
+    g_autofree char *last =
+        g_strdup_printf("node top qcow2\nnode mid qcow2\nnode base raw\n%s", edges);
+
+    check_drives(first, "top=top");
+    check_drives(last, "top=top");
+}
+
 /* After a pivot the old overlay stays open where a user had named it: no disk of its own. */
 static void test_orphans(void)
 {
@@ -300,6 +319,7 @@ int main(int argc, char **argv)
     g_test_add_func("/drive/many-exports", test_many_exports);
     g_test_add_func("/drive/unused-node", test_unused_node);
     g_test_add_func("/drive/unused-node-with-job", test_unused_node_with_job);
+    g_test_add_func("/drive/ended-commit", test_ended_commit);
     g_test_add_func("/drive/orphans-are-not-shown", test_orphans);
     g_test_add_func("/drive/siblings-are-both-shown", test_siblings);
     g_test_add_func("/drive/orphan-behind-filters", test_orphan_behind_filters);
