@@ -28,6 +28,7 @@ struct DiskThrottle {
     Disk *disk;
     bool wanted;
     bool given_up;      /* for this job */
+    bool leaving;       /* the service is */
     bool slowed;        /* the record says so */
     BlockThrottle own;  /* the user's limits, of a disk that is slowed */
     uint64_t limit;     /* bytes per second; 0: what QEMU has is still to be seen */
@@ -49,7 +50,7 @@ static LogContext context_of(const DiskThrottle *t, const char *message_id)
 
 static bool wishes(const DiskThrottle *t)
 {
-    return t->wanted && !t->given_up;
+    return t->wanted && !t->given_up && !t->leaving;
 }
 
 static void announce(DiskThrottle *t)
@@ -176,7 +177,7 @@ static void on_restored(Qmp *q, const QmpReply *reply, void *userdata)
     DiskThrottle *t = call_end(userdata);
 
     if (t && reply->error == 0)
-        release(t, "");
+        release(t, t->leaving ? ": the service is stopping" : "");
     if (t && reply->error == 0 && wishes(t))
         look(t);
 }
@@ -333,6 +334,14 @@ void disk_throttle_end_job(DiskThrottle *t)
     disk_throttle_want(t, false);
     t->given_up = false;
     t->enough = 0;
+}
+
+void disk_throttle_leave(DiskThrottle *t)
+{
+    if (t->leaving)
+        return;
+    t->leaving = true;
+    look(t);
 }
 
 bool disk_throttle_is_slowed(const DiskThrottle *t)

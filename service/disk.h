@@ -82,6 +82,8 @@ void disk_abort(Disk *d, DoneFunc done, void *userdata);
 /* For commit: whether the guest is to write more slowly. */
 void disk_slow_guest(Disk *d, bool slow);
 bool disk_is_slowed(const Disk *d);
+/* The service is leaving: begins to make the guest as fast as its user wants it. Whether it is. */
+bool disk_restore_guest(Disk *d);
 /* Once the VM has its name: a guest that an earlier process has slowed down goes on as before, or
  * as the job wants it. */
 void disk_recall_throttle(Disk *d);

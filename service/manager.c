@@ -151,6 +151,16 @@ bool manager_is_holding(const Manager *m)
     return false;
 }
 
+bool manager_restore_guests(Manager *m)
+{
+    bool restored = true;
+
+    for (Vm *vm = manager_next_vm(m, NULL); vm; vm = manager_next_vm(m, vm))
+        for (Disk *d = vm_next_disk(vm, NULL); d; d = vm_next_disk(vm, d))
+            restored &= disk_restore_guest(d);
+    return restored;
+}
+
 /* The name as far as it may be long, not cut within a character: the bus takes UTF-8 only. */
 static char *cut_name(const char *name)
 {

@@ -70,3 +70,6 @@ Vm *manager_find_vm(const Manager *m, const char *name);
 bool manager_is_idle(const Manager *m);
 /* Some job is at its barrier, so that guest I/O stands still until it goes on. */
 bool manager_is_holding(const Manager *m);
+/* The service is leaving: no guest is to stay slowed down for a commit. Whether none is; asked
+ * again until then. */
+bool manager_restore_guests(Manager *m);
