@@ -76,6 +76,8 @@ void disk_check(Disk *d, const CommitOptions *options, uid_t uid, CheckFunc chec
                 void *userdata);
 /* Whether a job is on the disk, which takes one at a time; if so, with the refusal. */
 bool disk_refuses_second_job(const Disk *d, Refusal *ret_refusal);
+/* The VM's graph could not be read before the start of a job. */
+void disk_refuse_unread(const Vm *vm, int error, Refusal *ret_refusal);
 void disk_pivot(Disk *d, DoneFunc done, void *userdata);
 void disk_abort(Disk *d, DoneFunc done, void *userdata);
 
