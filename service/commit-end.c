@@ -70,15 +70,17 @@ void commit_restart_now(Commit *c)
 static void pass_barrier(Commit *c)
 {
     int r = commit_note_pivot(c, /* merging= */ false);
-    if (r >= 0) {
-        commit_handle(c, JOB_EVENT_BARRIER_DONE);
-        return;
-    }
 
+    if (r < 0)
+        commit_blame_record(c, r);
+    commit_handle(c, r < 0 ? JOB_EVENT_BARRIER_REFUSED : JOB_EVENT_BARRIER_DONE);
+}
+
+void commit_blame_record(Commit *c, int error)
+{
     free(c->error);
     c->error = text_format("The image record cannot be written: %s. The guest stays on the overlay",
-                           strerror(-r));
-    commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
+                           strerror(-error));
 }
 
 int commit_describe_pivot(const Commit *c, LedgerPivot *ret)

@@ -129,6 +129,8 @@ bool commit_was_aborted(const Commit *c);
 int commit_note_pivot(const Commit *c, bool merging);
 /* What that needs to know. -ENOENT: the base is not in QEMU's graph any more. */
 int commit_describe_pivot(const Commit *c, LedgerPivot *ret);
+/* The record cannot be written: it is why the overlay is kept. */
+void commit_blame_record(Commit *c, int error);
 
 /* What QEMU says of somebody else's job; NULL: it is gone. May free the commit. */
 void commit_handle_foreign(Commit *c, const GraphJob *job);

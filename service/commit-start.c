@@ -67,8 +67,14 @@ int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
 {
     BlockCommit command = commit_command(c);
 
+    /* A full queue would take the recorder and not the job, and no command to remove it either. */
+    if (c->recorder && qmp_pending(commit_qmp(c)) + 2 > QMP_PENDING_MAX)
+        return -EBUSY;
     commit_add_recorder(c);
-    return block_commit(commit_qmp(c), &command, callback, userdata);
+    int r = block_commit(commit_qmp(c), &command, callback, userdata);
+    if (r < 0)
+        commit_remove_recorder(c);
+    return r;
 }
 
 typedef struct CommitStart {

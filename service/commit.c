@@ -283,13 +283,15 @@ static void on_restarted_carried(Commit *c, int error, const char *text, bool ex
     if (!ref)
         return;
 
-    bool keep = error || commit_note_pivot(c, /* merging= */ true) < 0;
-    if (error) {
-        free(c->error);
-        c->error = strdup(text);
-    }
-    int r = keep ? block_job_cancel(commit_qmp(c), c->qemu_id, on_conclude_asked, ref)
-                 : block_job_complete(commit_qmp(c), c->qemu_id, on_conclude_asked, ref);
+    /* Of an attempt before, whose command found no room. */
+    free(c->error);
+    c->error = error ? strdup(text) : NULL;
+    int noted = error ? 0 : commit_note_pivot(c, /* merging= */ true);
+    if (noted < 0)
+        commit_blame_record(c, noted);
+    int r = error || noted < 0
+                ? block_job_cancel(commit_qmp(c), c->qemu_id, on_conclude_asked, ref)
+                : block_job_complete(commit_qmp(c), c->qemu_id, on_conclude_asked, ref);
     c->complete_when_ready = r < 0;
     if (r < 0)
         commit_ref_free(ref);

@@ -136,6 +136,23 @@ static void start_wished(Disk *d, const CommitWish *w)
     commit_plan_done(&plan);
 }
 
+void disk_refuse_unread(const Vm *vm, int error, Refusal *r)
+{
+    if (error == -ETIMEDOUT)
+        refusal_set(r, REFUSAL_TIMED_OUT,
+                    "VM '%s': QEMU does not answer. Nothing was started; try again later.",
+                    vm_name(vm));
+    else if (error == -EBUSY || error == -ENOBUFS)
+        refusal_set(r, REFUSAL_LIMIT_EXCEEDED,
+                    "VM '%s': too many commands wait; nothing was started. Try again later.",
+                    vm_name(vm));
+    else
+        refusal_set(r, REFUSAL_DISCONNECTED,
+                    "VM '%s' went away, or its answer was not understood. \"vmdiskctl list\" "
+                    "shows what is there.",
+                    vm_name(vm));
+}
+
 static void on_fresh(Vm *vm, int error, const char *text, void *userdata)
 {
     _cleanup_(wish_freep) CommitWish *w = userdata;
@@ -150,15 +167,8 @@ static void on_fresh(Vm *vm, int error, const char *text, void *userdata)
         return;
     }
 
-    if (error == -ETIMEDOUT)
-        refusal_set(&refusal, REFUSAL_TIMED_OUT,
-                    "VM '%s': QEMU does not answer. Nothing was started; try again later.",
-                    vm_name(vm));
-    else if (error)
-        refusal_set(&refusal, REFUSAL_DISCONNECTED,
-                    "VM '%s' went away, or its answer was not understood. \"vmdiskctl list\" "
-                    "shows what is there.",
-                    vm_name(vm));
+    if (error)
+        disk_refuse_unread(vm, error, &refusal);
     else
         refusal_set(&refusal, REFUSAL_NO_SUCH_DISK,
                     "VM '%s', disk '%s': the disk has been unplugged.", vm_name(vm), w->disk);

@@ -28,9 +28,10 @@ struct DiskThrottle {
     Disk *disk;
     bool wanted;
     bool given_up;      /* for this job */
+    bool leaving;       /* the service is */
     bool slowed;        /* the record says so */
     BlockThrottle own;  /* the user's limits, of a disk that is slowed */
-    uint64_t limit;     /* bytes per second; 0: none of this process yet */
+    uint64_t limit;     /* bytes per second; 0: what QEMU has is still to be seen */
     uint64_t enough;    /* the limit with which the job became ready last, 0 for none */
     uint64_t remaining; /* of the job, when the limit was set */
     ThrottleCall *call;
@@ -49,7 +50,7 @@ static LogContext context_of(const DiskThrottle *t, const char *message_id)
 
 static bool wishes(const DiskThrottle *t)
 {
-    return t->wanted && !t->given_up;
+    return t->wanted && !t->given_up && !t->leaving;
 }
 
 static void announce(DiskThrottle *t)
@@ -163,6 +164,8 @@ static void on_set(Qmp *q, const QmpReply *reply, void *userdata)
 {
     DiskThrottle *t = call_end(userdata);
 
+    if (t && reply->error)
+        t->limit = 0;
     if (t && reply->error == -EREMOTEIO && wishes(t))
         give_up(t, reply->error_text);
     if (t && reply->error != -ENOTCONN && wishes(t) != t->slowed)
@@ -174,18 +177,23 @@ static void on_restored(Qmp *q, const QmpReply *reply, void *userdata)
     DiskThrottle *t = call_end(userdata);
 
     if (t && reply->error == 0)
-        release(t, "");
+        release(t, t->leaving ? ": the service is stopping" : "");
     if (t && reply->error == 0 && wishes(t))
         look(t);
 }
 
-static void set(DiskThrottle *t, const BlockThrottle *limits, QmpReplyFunc callback)
+/* Whether it was sent. */
+static bool set(DiskThrottle *t, const BlockThrottle *limits, QmpReplyFunc callback)
 {
     ThrottleCall *call = call_new(t);
+    if (!call)
+        return false;
 
-    if (call && block_set_throttle(vm_qmp(disk_vm(t->disk)), disk_device(t->disk), limits, callback,
-                                   call) < 0)
+    int r =
+        block_set_throttle(vm_qmp(disk_vm(t->disk)), disk_device(t->disk), limits, callback, call);
+    if (r < 0)
         (void)call_end(call);
+    return r >= 0;
 }
 
 static void set_limit(DiskThrottle *t, uint64_t limit)
@@ -193,16 +201,21 @@ static void set_limit(DiskThrottle *t, uint64_t limit)
     BlockThrottle limits = slowed_limits(&t->own, limit);
     const Commit *job = disk_job(t->disk);
 
-    t->limit = limit;
     t->remaining = job ? commit_remaining(job) : 0;
-    set(t, &limits, on_set);
+    t->limit = set(t, &limits, on_set) ? limit : 0;
+}
+
+static void set_first_limit(DiskThrottle *t)
+{
+    const Commit *job = disk_job(t->disk);
+
+    set_limit(t, t->enough > 0 ? t->enough : slowdown_first(job ? commit_rate(job) : 0));
 }
 
 static void begin(DiskThrottle *t, const BlockThrottleReading *reading)
 {
     _cleanup_(freep) char *text = NULL;
     LogContext context = context_of(t, MESSAGE_GUEST_SLOWED);
-    const Commit *job = disk_job(t->disk);
 
     if (!reading->throttle || reading->shared) {
         give_up(t, reading->shared ? "other disks share its throttle group"
@@ -226,7 +239,7 @@ static void begin(DiskThrottle *t, const BlockThrottleReading *reading)
         "down until it is ready",
         context.vm, context.disk);
     announce(t);
-    set_limit(t, t->enough > 0 ? t->enough : slowdown_first(job ? commit_rate(job) : 0));
+    set_first_limit(t);
 }
 
 /* A step is over. */
@@ -236,9 +249,9 @@ static void step(DiskThrottle *t, const BlockThrottle *now)
 
     if (!job)
         return;
-    /* Of an earlier process, which may have come to the record only. */
+    /* An earlier process may have come to the record only, and our command not to QEMU. */
     if (t->limit == 0 && block_throttle_equal(now, &t->own)) {
-        set_limit(t, slowdown_first(commit_rate(job)));
+        set_first_limit(t);
         return;
     }
     if (!is_ours(t, now)) {
@@ -263,7 +276,7 @@ static void end(DiskThrottle *t, const BlockThrottle *now)
     if (!now)
         release(t, ": its device is gone");
     else if (is_ours(t, now))
-        set(t, &t->own, on_restored);
+        (void)set(t, &t->own, on_restored);
     else if (block_throttle_equal(now, &t->own))
         release(t, "");
     else
@@ -321,6 +334,14 @@ void disk_throttle_end_job(DiskThrottle *t)
     disk_throttle_want(t, false);
     t->given_up = false;
     t->enough = 0;
+}
+
+void disk_throttle_leave(DiskThrottle *t)
+{
+    if (t->leaving)
+        return;
+    t->leaving = true;
+    look(t);
 }
 
 bool disk_throttle_is_slowed(const DiskThrottle *t)

@@ -24,5 +24,7 @@ DEFINE_CLEANUP(DiskThrottle, disk_throttle_free)
 void disk_throttle_want(DiskThrottle *t, bool slow);
 /* The job has ended: the next one is another matter. */
 void disk_throttle_end_job(DiskThrottle *t);
+/* The service is leaving: from now on the guest is not to be slowed down, whatever is wanted. */
+void disk_throttle_leave(DiskThrottle *t);
 /* Whether the guest is slowed down, or may be. */
 bool disk_throttle_is_slowed(const DiskThrottle *t);

@@ -404,6 +404,13 @@ bool disk_is_slowed(const Disk *d)
     return d->throttle && disk_throttle_is_slowed(d->throttle);
 }
 
+bool disk_restore_guest(Disk *d)
+{
+    if (d->throttle)
+        disk_throttle_leave(d->throttle);
+    return !disk_is_slowed(d);
+}
+
 void disk_recall_throttle(Disk *d)
 {
     const LedgerGroup *g = ledger_find(vm_ledger(d->vm), vm_name(d->vm), d->name);

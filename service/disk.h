@@ -76,12 +76,16 @@ void disk_check(Disk *d, const CommitOptions *options, uid_t uid, CheckFunc chec
                 void *userdata);
 /* Whether a job is on the disk, which takes one at a time; if so, with the refusal. */
 bool disk_refuses_second_job(const Disk *d, Refusal *ret_refusal);
+/* The VM's graph could not be read before the start of a job. */
+void disk_refuse_unread(const Vm *vm, int error, Refusal *ret_refusal);
 void disk_pivot(Disk *d, DoneFunc done, void *userdata);
 void disk_abort(Disk *d, DoneFunc done, void *userdata);
 
 /* For commit: whether the guest is to write more slowly. */
 void disk_slow_guest(Disk *d, bool slow);
 bool disk_is_slowed(const Disk *d);
+/* The service is leaving: begins to make the guest as fast as its user wants it. Whether it is. */
+bool disk_restore_guest(Disk *d);
 /* Once the VM has its name: a guest that an earlier process has slowed down goes on as before, or
  * as the job wants it. */
 void disk_recall_throttle(Disk *d);

@@ -294,9 +294,7 @@ static void on_fresh(Vm *vm, int error, const char *text, void *userdata)
     Refusal refusal = {REFUSAL_NONE, NULL};
 
     if (error)
-        refusal_set(&refusal, error == -ETIMEDOUT ? REFUSAL_TIMED_OUT : REFUSAL_DISCONNECTED,
-                    "VM '%s': QEMU %s. Nothing was started.", vm_name(vm),
-                    error == -ETIMEDOUT ? "does not answer" : "went away, or was not understood");
+        disk_refuse_unread(vm, error, &refusal);
     else if (vm_group(vm))
         refusal_set(&refusal, REFUSAL_JOB_EXISTS,
                     "VM '%s': its disks are being committed together already. End that with Pivot "

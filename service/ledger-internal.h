@@ -19,7 +19,8 @@ size_t ledger_find_index(const Ledger *l, const char *vm, const char *disk);
 /* Writes the record, then puts it in the place of the one before. Takes it on success. */
 int ledger_replace(Ledger *l, LedgerGroup *g);
 void ledger_drop_at(Ledger *l, size_t i);
-/* What is on record together goes into the files of the disks: before that, nothing newer may. */
+/* What is on record together goes into the files of the disks: before that, nothing newer of these
+ * disks may. Others need not wait for it. */
 int ledger_settle_together(Ledger *l);
 /* Puts the record, which is on disk already, in the place of the one before; takes it. */
 int ledger_install_unsaved(LedgerGroup *g, void *ledger);

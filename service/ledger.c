@@ -44,16 +44,31 @@ void ledger_drop_at(Ledger *l, size_t i)
 
 int ledger_settle_together(Ledger *l)
 {
-    for (size_t i = 0; l->together && i < l->n; i++) {
+    if (!l->together)
+        return 0;
+    for (size_t i = 0; i < l->n; i++) {
         int r = l->groups[i]->unsaved ? ledger_file_save(&l->files, l->groups[i]) : 0;
         if (r < 0)
             return r;
         l->groups[i]->unsaved = false;
     }
-    int r = l->together ? ledger_together_remove(&l->files) : 0;
-    if (r >= 0)
-        l->together = false;
-    return r;
+    int r = ledger_together_remove(&l->files);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < l->n; i++)
+        l->groups[i]->together = false;
+    l->together = false;
+    return 0;
+}
+
+/* What is on record together would come back. */
+static void drop_oldest(Ledger *l)
+{
+    size_t i = 0;
+
+    while (l->groups[i]->together && i + 1 < l->n)
+        i++;
+    ledger_drop_at(l, i);
 }
 
 static int make_room(Ledger *l)
@@ -70,8 +85,9 @@ int ledger_replace(Ledger *l, LedgerGroup *g)
     size_t i = ledger_find_index(l, g->vm, g->disk);
 
     int r = ledger_settle_together(l);
-    if (r >= 0 && i == l->n)
-        r = make_room(l);
+    if (r < 0 && i < l->n && l->groups[i]->together)
+        return r;
+    r = i == l->n ? make_room(l) : 0;
     if (r < 0)
         return r;
 
@@ -89,7 +105,7 @@ int ledger_replace(Ledger *l, LedgerGroup *g)
         ledger_group_free(l->groups[i]);
     l->groups[i] = g;
     while (l->n > LEDGER_GROUPS_MAX)
-        ledger_drop_at(l, 0);
+        drop_oldest(l);
     return 0;
 }
 
@@ -127,7 +143,7 @@ int ledger_install_unsaved(LedgerGroup *group, void *userdata)
         l->n++;
     else
         ledger_group_free(l->groups[i]);
-    g->unsaved = l->together = true;
+    g->unsaved = g->together = l->together = true;
     l->groups[i] = TAKE_PTR(g);
     return 0;
 }
@@ -282,8 +298,6 @@ int ledger_forget(Ledger *l, const char *file)
     int settled = ledger_settle_together(l);
     if (!key)
         return -ENOMEM;
-    if (settled < 0)
-        return settled;
 
     for (size_t i = l->n; i-- > 0;) {
         _cleanup_(ledger_group_freep) LedgerGroup *g = NULL;
@@ -291,6 +305,8 @@ int ledger_forget(Ledger *l, const char *file)
 
         if (!ledger_group_find(l->groups[i], key))
             continue;
+        if (l->groups[i]->together)
+            return settled;
         g = ledger_group_copy(l->groups[i]);
         if (!g)
             return -ENOMEM;

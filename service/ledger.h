@@ -60,7 +60,8 @@ typedef struct LedgerGroup {
     char *pivot_job; /* id of the job whose group is told to pivot, NULL for none */
     char *held_job; /* id of the job that has, or whose group has, been held, to be kept; or NULL */
     LedgerJob last;
-    bool unsaved; /* on record together with others, and not in a file of its own yet */
+    bool together; /* on record together with others, which counts more than a file of its own */
+    bool unsaved;  /* the latter says less */
 } LedgerGroup;
 
 /* A disk as it is seen. The keys (Drive.keys) tell it again after a restart of the service,

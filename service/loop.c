@@ -77,8 +77,19 @@ static int on_stop_deadline(sd_event_source *source, uint64_t usec, void *userda
 {
     Loop *l = userdata;
 
-    log_line(LOG_WARNING, NULL, "A handover has not ended in time; the next start goes on with it");
+    log_line(
+        LOG_WARNING, NULL,
+        manager_is_holding(l->manager)
+            ? "A handover has not ended in time; the next start goes on with it"
+            : "A guest that is slowed down for its commit has not been let go in time: QEMU does "
+              "not answer. It stays slow until the next start");
     return sd_event_exit(l->event, 0);
+}
+
+/* No guest stands still, and none is slower than its user wants it. */
+static bool may_leave(Loop *l)
+{
+    return manager_restore_guests(l->manager) && !manager_is_holding(l->manager);
 }
 
 /* Runs after each turn of the loop while the stop waits. */
@@ -86,7 +97,7 @@ static int on_turn(sd_event_source *source, void *userdata)
 {
     Loop *l = userdata;
 
-    return manager_is_holding(l->manager) ? 0 : sd_event_exit(l->event, 0);
+    return may_leave(l) ? sd_event_exit(l->event, 0) : 0;
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -97,10 +108,9 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         return 0;
     l->stopping = true;
     (void)sd_notify(/* unset_environment= */ 0, "STOPPING=1");
-    if (!manager_is_holding(l->manager))
+    if (may_leave(l))
         return sd_event_exit(l->event, 0);
 
-    /* A guest stands still: its handover is finished first. */
     int r = sd_event_add_post(l->event, &l->wait, on_turn, l);
     if (r < 0)
         return sd_event_exit(l->event, 0);

@@ -14,7 +14,8 @@
 
 /* A service that systemd starts again on the next call leaves after so long without a VM. */
 #define LOOP_IDLE_USEC (UINT64_C(30) * 1000000)
-/* How long a stop waits for a handover that is under way. */
+/* How long a stop waits for a handover that is under way, and for guests to be let go that are
+ * slowed down. */
 #define LOOP_STOP_USEC (UINT64_C(8) * 1000000)
 
 typedef struct Loop Loop;

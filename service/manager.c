@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "disk.h"
 #include "log.h"
@@ -18,9 +19,10 @@ struct Member {
     Manager *manager;
     Vm *vm;
     bool published;
-    bool resumed; /* kept over a restart, and not in step yet if not published */
-    bool spare;   /* a second monitor of a process that is published already: kept quiet */
-    char *wanted; /* name that the caller of AttachVM asked for */
+    bool resumed;      /* kept over a restart, and not in step yet if not published */
+    bool spare;        /* a second monitor of a process that is published already: kept quiet */
+    uint64_t newcomer; /* what it is kept as until it is published; 0: it is not */
+    char *wanted;      /* name that the caller of AttachVM asked for */
     uid_t attached_by;
     AttachFunc callback; /* NULL when dialled in, or answered */
     void *userdata;
@@ -149,6 +151,16 @@ bool manager_is_holding(const Manager *m)
     return false;
 }
 
+bool manager_restore_guests(Manager *m)
+{
+    bool restored = true;
+
+    for (Vm *vm = manager_next_vm(m, NULL); vm; vm = manager_next_vm(m, vm))
+        for (Disk *d = vm_next_disk(vm, NULL); d; d = vm_next_disk(vm, d))
+            restored &= disk_restore_guest(d);
+    return restored;
+}
+
 /* The name as far as it may be long, not cut within a character: the bus takes UTF-8 only. */
 static char *cut_name(const char *name)
 {
@@ -190,7 +202,7 @@ static char *make_name(const Member *member)
 static bool is_known_process(const Manager *m, const Member *new)
 {
     for (Member *member = m->members; member; member = member->next)
-        if (member->published && vm_peer(new->vm)->pid > 0 &&
+        if ((member->published || member->resumed) && vm_peer(new->vm)->pid > 0 &&
             strcmp(vm_peer(member->vm)->instance, vm_peer(new->vm)->instance) == 0)
             return true;
     return false;
@@ -219,6 +231,15 @@ static void refuse_twin(Member *member, const Vm *twin)
     answer(member, &refusal);
     refusal_done(&refusal);
     member_remove(member);
+}
+
+static void drop_newcomer(Member *member)
+{
+    const Manager *m = member->manager;
+
+    if (m->keeper && member->newcomer > 0)
+        m->keeper->drop_newcomer(member->newcomer, m->keeper_userdata);
+    member->newcomer = 0;
 }
 
 static void on_ready(Vm *vm, void *userdata)
@@ -254,6 +275,7 @@ static void on_ready(Vm *vm, void *userdata)
     vm_set_name(vm, TAKE_PTR(name));
     answer(member, &(Refusal){REFUSAL_NONE, NULL});
     vm_publish(vm);
+    drop_newcomer(member);
     if (m->keeper)
         m->keeper->keep(vm, member->attached_by, m->keeper_userdata);
 }
@@ -321,6 +343,7 @@ static void on_closed(Vm *vm, int error, void *userdata)
     answer_closed(member, error);
     if (member->published && m->keeper)
         m->keeper->drop(vm, member->attached_by, m->keeper_userdata);
+    drop_newcomer(member);
     member_remove(member);
 }
 
@@ -399,11 +422,33 @@ static int add_member(Manager *m, int fd, VmOrigin origin, QmpStart start, Membe
     return 0;
 }
 
+static int add_newcomer(Manager *m, int fd, QmpStart start, Member **ret)
+{
+    struct stat st;
+
+    int r = add_member(m, fd, VM_DIALLED_IN, start, ret);
+    /* A socket's inode is its own while somebody has it open, and the same after a restart. */
+    if (r >= 0 && fstat(qmp_get_fd(vm_qmp((*ret)->vm)), &st) == 0)
+        (*ret)->newcomer = st.st_ino;
+    return r;
+}
+
 int manager_accept(Manager *m, int fd)
 {
     Member *member;
 
-    return add_member(m, fd, VM_DIALLED_IN, QMP_START_DIALLED, &member);
+    int r = add_newcomer(m, fd, QMP_START_DIALLED, &member);
+    if (r >= 0 && m->keeper && member->newcomer > 0)
+        m->keeper->keep_newcomer(qmp_get_fd(vm_qmp(member->vm)), member->newcomer,
+                                 m->keeper_userdata);
+    return r;
+}
+
+int manager_resume_newcomer(Manager *m, int fd)
+{
+    Member *member;
+
+    return add_newcomer(m, fd, QMP_START_UNGREETED, &member);
 }
 
 int manager_resume(Manager *m, int fd, VmOrigin origin, const char *name, uid_t attached_by)

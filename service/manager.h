@@ -29,6 +29,10 @@
 typedef struct ManagerKeeper {
     void (*keep)(const Vm *vm, uid_t attached_by, void *userdata);
     void (*drop)(const Vm *vm, uid_t attached_by, void *userdata);
+    /* The same of a QEMU that has dialled in and is no VM yet. It may dial but once: QEMU 7.2 can
+     * miss that it is hung up on before it has greeted. The number is of this connection alone. */
+    void (*keep_newcomer)(int fd, uint64_t number, void *userdata);
+    void (*drop_newcomer)(uint64_t number, void *userdata);
 } ManagerKeeper;
 
 /* The ledger outlives the manager. */
@@ -40,7 +44,9 @@ DEFINE_CLEANUP(Manager, manager_free)
 void manager_set_keeper(Manager *m, const ManagerKeeper *keeper, void *userdata);
 /* A connection that was kept, with the name of its VM. Takes fd, also on failure. */
 int manager_resume(Manager *m, int fd, VmOrigin origin, const char *name, uid_t attached_by);
-/* Whether each connection that was kept is in step again, or gone. */
+/* The same of a newcomer: nobody waits for it to be in step. */
+int manager_resume_newcomer(Manager *m, int fd);
+/* Whether the connection of each VM that was kept is in step again, or gone. */
 bool manager_is_in_step(const Manager *m);
 
 /* A QEMU has dialled in. Takes fd, also on failure. */
@@ -64,3 +70,6 @@ Vm *manager_find_vm(const Manager *m, const char *name);
 bool manager_is_idle(const Manager *m);
 /* Some job is at its barrier, so that guest I/O stands still until it goes on. */
 bool manager_is_holding(const Manager *m);
+/* The service is leaving: no guest is to stay slowed down for a commit. Whether none is; asked
+ * again until then. */
+bool manager_restore_guests(Manager *m);

@@ -5,6 +5,10 @@
  *                      RESUMING ────────────────────────────────►
  *                                    reply to query-version
  *
+ * RESUMING begins with qmp_capabilities where an earlier process may not have got so far: QEMU
+ * reads it after it has greeted, and refuses it where negotiation is over. Whichever way, the
+ * greeting is nothing that is waited for.
+ *
  * An answer that comes too late is told from a wrong one by its id: ids are handed out in a row,
  * and the row begins beyond everything that an earlier process can have used on this connection.
  */
@@ -201,9 +205,9 @@ static int send_call(Qmp *q, const char *command, json_object *args, uint64_t ti
 
 /* Sends a command of our own on the way to readiness. Where the peer has gone already, closed() of
  * the stream says so. */
-static int negotiate(Qmp *q, const char *command, QmpReplyFunc callback)
+static int negotiate(Qmp *q, const char *command, uint64_t timeout_usec, QmpReplyFunc callback)
 {
-    int r = send_call(q, command, /* args= */ NULL, QMP_COMMAND_USEC, callback, NULL);
+    int r = send_call(q, command, /* args= */ NULL, timeout_usec, callback, NULL);
 
     return r == -ENOTCONN ? 0 : r;
 }
@@ -223,7 +227,7 @@ static void on_version(Qmp *q, const QmpReply *reply, void *userdata)
 
     /* That connection was in order before: its QEMU is slow, not foreign. */
     if (reply->error == -ETIMEDOUT) {
-        r = negotiate(q, "query-version", on_version);
+        r = negotiate(q, "query-version", QMP_COMMAND_USEC, on_version);
         if (r < 0)
             close_with(q, r);
         return;
@@ -241,6 +245,17 @@ static void on_version(Qmp *q, const QmpReply *reply, void *userdata)
         become_ready(q);
 }
 
+/* Refused by a QEMU that has negotiated with an earlier process. */
+static void on_capabilities_again(Qmp *q, const QmpReply *reply, void *userdata)
+{
+    int r = reply->error == 0 || reply->error == -EREMOTEIO
+                ? negotiate(q, "query-version", QMP_COMMAND_USEC, on_version)
+                : reply->error;
+
+    if (r < 0)
+        close_with(q, r == -EBADMSG ? -EPROTO : r);
+}
+
 static int handle_greeting(Qmp *q, json_object *message)
 {
     QmpGreeting greeting;
@@ -254,7 +269,7 @@ static int handle_greeting(Qmp *q, json_object *message)
         return r;
 
     q->state = QMP_NEGOTIATING;
-    return negotiate(q, "qmp_capabilities", on_capabilities);
+    return negotiate(q, "qmp_capabilities", QMP_COMMAND_USEC, on_capabilities);
 }
 
 static void hold_commands(Qmp *q, bool hold)
@@ -409,11 +424,16 @@ static const StreamObserver stream_observer = {
     .closed = on_closed,
 };
 
+static bool takes_over(QmpStart how)
+{
+    return how == QMP_START_RESUMED || how == QMP_START_UNGREETED;
+}
+
 static int start(Qmp *q, QmpStart how)
 {
     int r;
 
-    if (how != QMP_START_RESUMED) {
+    if (!takes_over(how)) {
         q->state = QMP_GREETING;
         q->greeting_deadline =
             now_usec() + (how == QMP_START_DIALLED ? QMP_DIALLED_USEC : QMP_GREETING_USEC);
@@ -425,7 +445,9 @@ static int start(Qmp *q, QmpStart how)
     r = stream_send_bytes(q->stream, QMP_RESYNC_BYTE, strlen(QMP_RESYNC_BYTE));
     if (r < 0 && r != -ENOTCONN)
         return r;
-    return negotiate(q, "query-version", on_version);
+    if (how == QMP_START_UNGREETED)
+        return negotiate(q, "qmp_capabilities", QMP_DIALLED_USEC, on_capabilities_again);
+    return negotiate(q, "query-version", QMP_COMMAND_USEC, on_version);
 }
 
 int qmp_new(sd_event *event, int fd, QmpStart how, const QmpObserver *observer, void *userdata,
@@ -451,8 +473,7 @@ int qmp_new(sd_event *event, int fd, QmpStart how, const QmpObserver *observer, 
         return r;
     (void)sd_event_source_set_description(q->timer, "qmp-time-out");
 
-    r = stream_new(event, TAKE_FD(owned_fd), how == QMP_START_RESUMED, &stream_observer, q,
-                   &q->stream);
+    r = stream_new(event, TAKE_FD(owned_fd), takes_over(how), &stream_observer, q, &q->stream);
     if (r < 0)
         return r;
 

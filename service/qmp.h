@@ -64,10 +64,12 @@ typedef struct QmpObserver {
 } QmpObserver;
 
 typedef enum QmpStart {
-    QMP_START_GREETING, /* a fresh connection: expect the greeting, negotiate */
-    QMP_START_DIALLED,  /* the same, by a QEMU that may still be starting */
-    QMP_START_RESUMED,  /* a negotiated connection taken over from an earlier process: greeted() is
-                         * called with the answer to query-version instead of a greeting */
+    QMP_START_GREETING,  /* a fresh connection: expect the greeting, negotiate */
+    QMP_START_DIALLED,   /* the same, by a QEMU that may still be starting */
+    QMP_START_RESUMED,   /* a negotiated connection taken over from an earlier process: greeted() is
+                          * called with the answer to query-version instead of a greeting */
+    QMP_START_UNGREETED, /* the same of one that had dialled in, with its negotiation under way or
+                          * still to come */
 } QmpStart;
 
 /* Takes fd, also on failure. */

@@ -14,6 +14,7 @@
 #include "vm.h"
 
 #define PREFIX "vm-"
+#define PREFIX_NEWCOMER "new-"
 #define LABEL_TEMPLATE "/%"
 
 /* "vm-d-4294967295-LABEL": how the VM came, who attached it, its name as a bus label. The caller
@@ -53,14 +54,31 @@ static void drop(const Vm *vm, uid_t attached_by, void *userdata)
         (void)sd_notifyf(/* unset_environment= */ 0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 }
 
+static void keep_newcomer(int fd, uint64_t number, void *userdata)
+{
+    _cleanup_(freep) char *message =
+        text_format("FDSTORE=1\nFDNAME=" PREFIX_NEWCOMER "%" PRIu64, number);
+
+    if (message)
+        (void)sd_pid_notify_with_fds(/* pid= */ 0, /* unset_environment= */ 0, message, &fd, 1);
+}
+
+static void drop_newcomer(uint64_t number, void *userdata)
+{
+    (void)sd_notifyf(/* unset_environment= */ 0,
+                     "FDSTOREREMOVE=1\nFDNAME=" PREFIX_NEWCOMER "%" PRIu64, number);
+}
+
 const ManagerKeeper store_keeper = {
     .keep = keep,
     .drop = drop,
+    .keep_newcomer = keep_newcomer,
+    .drop_newcomer = drop_newcomer,
 };
 
 bool store_is_ours(const char *name)
 {
-    return text_has_prefix(name, PREFIX);
+    return text_has_prefix(name, PREFIX) || text_has_prefix(name, PREFIX_NEWCOMER);
 }
 
 static int parse_name(const char *name, VmOrigin *ret_origin, uid_t *ret_uid, char **ret_vm)
@@ -81,7 +99,7 @@ static int parse_name(const char *name, VmOrigin *ret_origin, uid_t *ret_uid, ch
     return 0;
 }
 
-void store_resume(Manager *m, int fd, const char *name)
+static int resume_vm(Manager *m, int fd, const char *name)
 {
     _cleanup_(closep) int owned = fd;
     _cleanup_(freep) char *vm = NULL;
@@ -89,9 +107,18 @@ void store_resume(Manager *m, int fd, const char *name)
     uid_t uid;
 
     int r = parse_name(name, &origin, &uid, &vm);
+    return r < 0 ? r : manager_resume(m, TAKE_FD(owned), origin, vm, uid);
+}
+
+void store_resume(Manager *m, int fd, const char *name)
+{
+    int r = text_has_prefix(name, PREFIX_NEWCOMER) ? manager_resume_newcomer(m, fd)
+                                                   : resume_vm(m, fd, name);
     if (r >= 0)
-        r = manager_resume(m, TAKE_FD(owned), origin, vm, uid);
-    if (r < 0)
-        log_line(LOG_WARNING, NULL, "A kept connection (%s) cannot be taken up: %s", name,
-                 strerror(-r));
+        return;
+
+    log_line(LOG_WARNING, NULL, "A kept connection (%s) cannot be taken up: %s", name,
+             strerror(-r));
+    /* Or QEMU would not see that it is closed. */
+    (void)sd_notifyf(/* unset_environment= */ 0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * store keeps the monitors' connections in systemd's file-descriptor store, so that a process that
- * follows this one, after a restart or a crash, gets them with the events that came meanwhile. The
- * name of a descriptor says whose it is: nothing else is written down.
+ * store keeps the monitors' connections in systemd's file-descriptor store, from the moment on that
+ * a QEMU has dialled in, so that a process that follows this one, after a restart or a crash, gets
+ * them with what came meanwhile. The name of a descriptor says whose it is: nothing else is written
+ * down.
  */
 #pragma once
 

@@ -18,6 +18,7 @@ struct VmDisks {
     size_t n;
     char **left; /* nodes that were below a disk, and are there still */
     size_t n_left;
+    bool left_out; /* there are more disks than may be shown */
 };
 
 int vm_disks_new(Vm *vm, VmDisks **ret)
@@ -263,17 +264,17 @@ static void remove_gone(VmDisks *all, const Drives *drives)
 }
 
 /* -ENOENT of a single disk: the graph changed between two answers, the next reading shows it. */
-static int update_drive(VmDisks *all, const Drive *drive, const Graph *g)
+static int update_drive(VmDisks *all, const Drive *drive, const Graph *g, bool *left_out)
 {
     Disk *d = find_drive(all, drive);
-    int r;
+    int r = 0;
 
     if (d)
         r = disk_update(d, drive, g);
     else if (vm_may_add_disk(all->vm))
         r = add_disk(all, drive, g);
     else
-        r = 0;
+        *left_out = true;
     return r == -ENOMEM ? r : 0;
 }
 
@@ -357,9 +358,23 @@ static size_t count_bytes(const Drives *drives, const Graph *g)
     return bytes;
 }
 
+static void tell_left_out(VmDisks *all, bool left_out)
+{
+    const char *name = vm_name(all->vm);
+
+    if (left_out && !all->left_out)
+        log_line(
+            LOG_WARNING, &(LogContext){.vm = name},
+            "VM '%s', pid %d: some disks are not shown: it has more than %d, or all VMs together "
+            "have more than this service takes",
+            name ? name : "(new)", (int)vm_peer(all->vm)->pid, VM_DISKS_MAX);
+    all->left_out = left_out;
+}
+
 int vm_disks_update(VmDisks *all, const Graph *g)
 {
     _cleanup_(drives_freep) Drives *drives = NULL;
+    bool left_out = false;
 
     int r = drives_new_from_graph(g, &drives);
     if (r < 0)
@@ -374,10 +389,11 @@ int vm_disks_update(VmDisks *all, const Graph *g)
     for (size_t i = 0; i < drives->n; i++) {
         if (is_leftover(all, drives, g, &drives->drives[i]))
             continue;
-        r = update_drive(all, &drives->drives[i], g);
+        r = update_drive(all, &drives->drives[i], g, &left_out);
         if (r < 0)
             return r;
     }
+    tell_left_out(all, left_out);
     take_jobs(all, g);
     return 0;
 }

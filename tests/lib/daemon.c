@@ -70,6 +70,15 @@ void daemon_use_store(Daemon *d)
     daemon_set_environment(d, "NOTIFY_SOCKET", fd_store_address(d->store));
 }
 
+unsigned daemon_count_kept(Daemon *d)
+{
+    unsigned n = 0;
+
+    for (const int *fd = fd_store_fds(d->store); *fd >= 0; fd++)
+        n++;
+    return n;
+}
+
 void daemon_start(Daemon *d)
 {
     const char *program = g_getenv("VMDISKD");

@@ -21,6 +21,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Daemon, daemon_free)
 void daemon_set_environment(Daemon *d, const char *name, const char *value);
 /* From the next start on its connections are kept over its end, as systemd does. */
 void daemon_use_store(Daemon *d);
+/* How many are kept now. */
+unsigned daemon_count_kept(Daemon *d);
 /* Starts it; returns at once. When it is ready it owns its name on the bus. */
 void daemon_start(Daemon *d);
 /* SIGTERM; it has to end with success. */

@@ -279,6 +279,27 @@ static void test_recorder_of_refused(void)
     event_wait_idle(p->domain->event);
 }
 
+/* There is room for one command and not for two: it is not made for a job that cannot be asked for.
+ */
+static void test_recorder_without_room(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *question;
+
+    fake_vm_set_bitmaps(p->vm, "mid", BITMAPS);
+    qmp_peer_let_wait(p->peer, "query-block-exports");
+    p->request = domain_commit(p->domain, p->disk, true);
+    question = qmp_peer_expect(p->peer, "query-block-exports");
+    event_wait_idle(p->domain->event);
+    while (qmp_call(vm_qmp(disk_vm(p->disk)), "stop", NULL, 0, NULL, NULL) >= 0)
+        continue;
+    fake_vm_answer(p->vm, question);
+    domain_check_answer(p->domain, p->request, REFUSAL_LIMIT_EXCEEDED);
+    event_wait_idle(p->domain->event);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "block-dirty-bitmap-add"), ==, 0);
+    g_assert_null(disk_job(p->disk));
+}
+
 /* It was not made, or somebody has taken it away: what it was for cannot be carried. */
 static void test_recorder_missing(void)
 {
@@ -420,6 +441,7 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-bitmaps/drop", test_drop);
     g_test_add_func("/commit-bitmaps/recorder", test_recorder);
     g_test_add_func("/commit-bitmaps/recorder-of-refused-commit", test_recorder_of_refused);
+    g_test_add_func("/commit-bitmaps/recorder-without-room", test_recorder_without_room);
     g_test_add_func("/commit-bitmaps/recorder-missing", test_recorder_missing);
     g_test_add_func("/commit-bitmaps/exported", test_exported);
     g_test_add_func("/commit-bitmaps/exported-refused", test_exported_refused);

@@ -11,6 +11,7 @@
 
 #include "commit.h"
 #include "event-wait.h"
+#include "group.h"
 #include "play.h"
 #include "process.h"
 
@@ -186,6 +187,22 @@ static void test_full_queue(void)
     g_assert_cmpint(disk_job_state(p->disk), ==, JOB_STATE_READY);
     play_dismiss(p, play_conclude(p, play_hold(p, play_ask_pivot(p)), "base"));
     g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
+}
+
+/* There is room for a part of what is to be asked before the start: nobody is told that the VM is
+ * gone. */
+static void test_full_queue_at_the_start(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    Vm *vm = disk_vm(p->disk);
+    Request *both = domain_request(p->domain);
+
+    for (unsigned i = 0; i < QMP_PENDING_MAX - 1; i++)
+        g_assert_cmpint(qmp_call(vm_qmp(vm), "stop", NULL, 0, NULL, NULL), ==, 0);
+    domain_check_answer(p->domain, domain_commit(p->domain, p->disk, true), REFUSAL_LIMIT_EXCEEDED);
+    group_start(vm, &(CommitOptions){.active = true}, /* disks= */ NULL, 0, domain_done, both);
+    domain_check_answer(p->domain, both, REFUSAL_LIMIT_EXCEEDED);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "block-commit"), ==, 0);
 }
 
 /* The queue is full for as long as the job stands at its barrier: what it came to is still read. */
@@ -401,6 +418,7 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-control/nothing-while-ending", test_nothing_while_ending);
     g_test_add_func("/commit-control/job-ends-meanwhile", test_job_ends_meanwhile);
     g_test_add_func("/commit-control/full-queue", test_full_queue);
+    g_test_add_func("/commit-control/full-queue-at-the-start", test_full_queue_at_the_start);
     g_test_add_func("/commit-control/full-queue-at-the-end", test_full_queue_at_the_end);
     g_test_add_func("/commit-control/full-queue-at-the-barrier", test_full_queue_at_the_barrier);
     g_test_add_func("/commit-control/pivot-in-advance", test_pivot_in_advance);

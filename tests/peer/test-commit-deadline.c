@@ -257,6 +257,34 @@ static void test_recalled(void)
     expect_lifted(p);
 }
 
+/* It takes nothing with it that slows the guest down, and its successor begins again. */
+static void test_service_stops(void)
+{
+    g_autoptr(Play) p = slow(SLOWDOWN_START);
+
+    g_assert_false(manager_restore_guests(p->domain->manager));
+    expect_lifted(p);
+    g_assert_true(manager_restore_guests(p->domain->manager));
+    g_assert_false(commit_is_slowing(disk_job(p->disk)));
+    play_restart(p);
+    expect_slowed(p, SLOWDOWN_START);
+}
+
+/* QEMU has not answered to the limits yet. */
+static void test_service_stops_meanwhile(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    QmpPeerCommand *c;
+
+    fake_vm_set_throttle(p->vm, "vda", OWN);
+    start(p, JOB_ON_DEADLINE_SLOW_GUEST, 1);
+    c = qmp_peer_expect(p->peer, "block_set_io_throttle");
+    g_assert_false(manager_restore_guests(p->domain->manager));
+    fake_vm_take_throttle(p->vm, "vda", c);
+    expect_lifted(p);
+    g_assert_true(manager_restore_guests(p->domain->manager));
+}
+
 static void test_unplugged(void)
 {
     g_autoptr(Play) p = slow(SLOWDOWN_START);
@@ -411,6 +439,9 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-deadline/slow-guest/no-record", test_no_record);
     g_test_add_func("/commit-deadline/slow-guest/ready-meanwhile", test_ready_meanwhile);
     g_test_add_func("/commit-deadline/slow-guest/recalled", test_recalled);
+    g_test_add_func("/commit-deadline/slow-guest/service-stops", test_service_stops);
+    g_test_add_func("/commit-deadline/slow-guest/service-stops-meanwhile",
+                    test_service_stops_meanwhile);
     g_test_add_func("/commit-deadline/slow-guest/unplugged", test_unplugged);
     g_test_add_func("/commit-deadline/slow-guest/no-device", test_no_device);
     g_test_add_func("/commit-deadline/slow-guest/shared-group", test_shared_group);

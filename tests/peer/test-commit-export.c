@@ -4,11 +4,14 @@
  * by a job that was started so. An export may come up at any moment.
  */
 #include <glib.h>
+#include <glib/gstdio.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "commit.h"
 #include "event-wait.h"
 #include "play.h"
+#include "process.h"
 
 static bool auto_finalize(const QmpPeerCommand *block_commit)
 {
@@ -270,6 +273,30 @@ static void test_complete_is_repeated(void)
     check_one_result(p, id, "completed");
 }
 
+/* The record cannot be written when the second job is ready: the overlay stays, and why is told. */
+static void test_restarted_without_record(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    g_autofree char *id = NULL;
+    QmpPeerCommand *c;
+
+    play_start_ready(p);
+    id = g_strdup(fake_vm_job_id(p->vm));
+    fake_vm_set_export(p->vm, "e0", "top");
+    p->request = domain_pivot(p->domain, p->disk);
+    c = restart(p, qmp_peer_expect(p->peer, "job-cancel"), id);
+    g_free(process_run("rm", "-r", p->domain->directory, NULL));
+    qmp_peer_reply(p->peer, c, "{}");
+    fake_vm_move(p->vm, "ready");
+    c = qmp_peer_expect(p->peer, "block-job-cancel");
+    fake_vm_move(p->vm, "concluded");
+    qmp_peer_reply(p->peer, c, "{}");
+    play_dismiss(p, qmp_peer_expect(p->peer, "job-dismiss"));
+    check_one_result(p, id, "failed");
+    g_assert_nonnull(strstr(disk_last_job(p->disk)->message, "image record"));
+    g_assert_cmpint(g_mkdir(p->domain->directory, 0700), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -283,5 +310,6 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-export/cancel-is-repeated", test_cancel_is_repeated);
     g_test_add_func("/commit-export/service-ends-while-restarted", test_service_ends);
     g_test_add_func("/commit-export/complete-is-repeated", test_complete_is_repeated);
+    g_test_add_func("/commit-export/restarted-without-record", test_restarted_without_record);
     return g_test_run();
 }

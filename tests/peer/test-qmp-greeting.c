@@ -174,6 +174,51 @@ static void test_resumed_eof(QmpFixture *f, gconstpointer data)
     qmp_fixture_expect_closed(f, 0);
 }
 
+/* A connection that is taken over, of a QEMU that has not got through its greeting. */
+
+/* QEMU reads nothing before it has greeted. */
+static void test_ungreeted(QmpFixture *f, gconstpointer data)
+{
+    qmp_peer_stop_reading(f->peer, true);
+    qmp_fixture_start(f, QMP_START_UNGREETED);
+    event_wait_idle(f->event);
+    g_assert_cmpint(qmp_fixture_try_call(f, "early"), ==, -ENOTCONN);
+    qmp_peer_greet(f->peer);
+    qmp_peer_stop_reading(f->peer, false);
+    qmp_fixture_expect_greeted(f);
+    g_assert_cmpuint(f->greeting.major, ==, 7);
+    g_assert_cmpuint(qmp_peer_count(f->peer, "qmp_capabilities"), ==, 1);
+    g_assert_cmpstr(f->log->str, ==, "");
+}
+
+/* The earlier process has read the beginning of the greeting. */
+static void test_ungreeted_half(QmpFixture *f, gconstpointer data)
+{
+    const char *rest = "\"minor\": 2, \"major\": 7}, \"package\": \"\"}}}\r\n";
+
+    qmp_peer_send(f->peer, rest, strlen(rest));
+    qmp_fixture_start(f, QMP_START_UNGREETED);
+    qmp_fixture_expect_greeted(f);
+    g_assert_cmpuint(qmp_peer_count(f->peer, "qmp_capabilities"), ==, 1);
+}
+
+/* The earlier process has negotiated, and did not come to say so. */
+static void test_ungreeted_negotiated(QmpFixture *f, gconstpointer data)
+{
+    qmp_peer_refuse(f->peer, "qmp_capabilities", "CommandNotFound",
+                    "Capabilities negotiation is already complete, command ignored");
+    qmp_fixture_start(f, QMP_START_UNGREETED);
+    qmp_fixture_expect_greeted(f);
+    g_assert_cmpuint(f->greeting.major, ==, 7);
+}
+
+static void test_ungreeted_eof(QmpFixture *f, gconstpointer data)
+{
+    qmp_peer_hang_up_on(f->peer, "qmp_capabilities");
+    qmp_fixture_start(f, QMP_START_UNGREETED);
+    qmp_fixture_expect_closed(f, 0);
+}
+
 static void test_free_in_greeted(QmpFixture *f, gconstpointer data)
 {
     f->free_when = FREE_IN_GREETED;
@@ -230,6 +275,10 @@ int main(int argc, char **argv)
     add("/qmp-greeting/resumed-but-refused", test_resumed_refused);
     add("/qmp-greeting/resumed-without-a-version", test_resumed_bad_version);
     add("/qmp-greeting/resumed-end-of-file", test_resumed_eof);
+    add("/qmp-greeting/ungreeted", test_ungreeted);
+    add("/qmp-greeting/ungreeted-half-read", test_ungreeted_half);
+    add("/qmp-greeting/ungreeted-but-negotiated", test_ungreeted_negotiated);
+    add("/qmp-greeting/ungreeted-end-of-file", test_ungreeted_eof);
     add("/qmp-greeting/free-in-greeted", test_free_in_greeted);
     add("/qmp-greeting/free-in-greeted-when-resumed", test_free_in_greeted_resumed);
     add("/qmp-greeting/free-in-closed", test_free_in_closed);

@@ -33,6 +33,27 @@ static void test_slow_start(QmpFixture *f, gconstpointer data)
     qmp_fixture_expect_greeted(f);
 }
 
+/* Nor is it given up because we were restarted meanwhile. */
+static void test_slow_start_resumed(QmpFixture *f, gconstpointer data)
+{
+    QmpFixture other = {0};
+
+    qmp_fixture_set_up(&other, NULL);
+    qmp_peer_keep_silent(other.peer, "qmp_capabilities");
+    qmp_peer_stop_reading(f->peer, true);
+    qmp_fixture_start(f, QMP_START_UNGREETED);
+    qmp_fixture_start(&other, QMP_START_GREETING);
+    qmp_peer_greet(other.peer);
+    qmp_fixture_expect_closed(&other, -ETIMEDOUT);
+    qmp_fixture_tear_down(&other, NULL);
+
+    event_wait_idle(f->event);
+    g_assert_cmpuint(f->closed, ==, 0);
+    qmp_peer_greet(f->peer);
+    qmp_peer_stop_reading(f->peer, false);
+    qmp_fixture_expect_greeted(f);
+}
+
 /* It has greeted, it is a QEMU; but one that answers no command is of no use. */
 static void test_capabilities_unanswered(QmpFixture *f, gconstpointer data)
 {
@@ -83,6 +104,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add("/qmp-silence/no-greeting", test_silence);
     add("/qmp-silence/slow-start", test_slow_start);
+    add("/qmp-silence/slow-start-when-resumed", test_slow_start_resumed);
     add("/qmp-silence/no-answer-to-capabilities", test_capabilities_unanswered);
     add("/qmp-silence/resumed-is-asked-again", test_resumed_slow);
     add("/qmp-silence/shutdown-without-end", test_shutdown_without_end);

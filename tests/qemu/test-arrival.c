@@ -7,12 +7,15 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "image.h"
+#include "process.h"
 #include "properties.h"
 #include "rig.h"
+#include "wait.h"
 
 #define INVALID_ARGS "org.freedesktop.DBus.Error.InvalidArgs"
 
@@ -82,6 +85,85 @@ static void test_daemon_restarts(gconstpointer how)
         property_check_string(rig->recorder, path, VM_INTERFACE, "Instance", instance);
     }
     check_vm(rig, path, "web1", vm);
+}
+
+static bool is_kept(gpointer rig)
+{
+    return daemon_count_kept(((Rig *)rig)->daemon) > 0;
+}
+
+/* It dials in; its machine is built, and the greeting said, when the file has been written. */
+static Process *start_half(Rig *rig, const char *file)
+{
+    g_autoptr(Qemu) vm = rig_qemu(rig, QEMU_SYSTEM, "web1");
+    Process *process;
+
+    g_assert_no_errno(mkfifo(file, 0600));
+    qemu_option(vm, "-fw_cfg", "name=opt/org.vmdisk1,file=%s", file);
+    g_ptr_array_add(qemu_arguments(vm), g_strdup("-S"));
+    g_ptr_array_add(qemu_arguments(vm), NULL);
+    process = process_start((char *const *)qemu_arguments(vm)->pdata, NULL, NULL);
+    wait_until("the connection is kept", is_kept, rig);
+    return process;
+}
+
+static bool has_reader(gpointer file)
+{
+    const int fd = open(file, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    g_assert_cmpint(write(fd, "x", 1), ==, 1);
+    close(fd);
+    return true;
+}
+
+static void let_start(char *file)
+{
+    wait_until("QEMU has read the file", has_reader, file);
+}
+
+typedef struct Half {
+    const char *path;
+    bool kill;
+    bool greets; /* while the daemon is away */
+} Half;
+
+static const Half halves[] = {
+    {"/arrival/not-greeted/daemon-stopped-and-started", false, false},
+    {"/arrival/not-greeted/daemon-killed-and-started", true, false},
+    {"/arrival/not-greeted/greets-meanwhile", true, true},
+};
+
+/* The daemon goes when QEMU has dialled in and has not greeted: this QEMU may never dial again. */
+static void test_half(gconstpointer data)
+{
+    const Half *half = data;
+    g_autoptr(Rig) rig = rig_new_without_daemon();
+    g_autofree char *file = g_build_filename(rig->dir, "wait", NULL), *path = NULL;
+    g_autoptr(Process) vm = NULL;
+
+    daemon_use_store(rig->daemon);
+    daemon_start(rig->daemon);
+    rig_wait_daemon(rig);
+    vm = start_half(rig, file);
+    for (unsigned round = 0; round < 2; round++) {
+        if (half->kill)
+            daemon_kill(rig->daemon);
+        else
+            daemon_stop(rig->daemon);
+        recorder_wait_owner(rig->recorder, false);
+        if (half->greets && round == 0)
+            let_start(file);
+        daemon_start(rig->daemon);
+        rig_wait_daemon(rig);
+        wait_until("the connection is kept", is_kept, rig);
+    }
+    if (!half->greets)
+        let_start(file);
+    path = rig_wait_vm(rig, "web1");
+    g_assert_cmpuint(property_u32(rig->recorder, path, VM_INTERFACE, "ProcessID"), ==,
+                     process_pid(vm));
 }
 
 static void test_new_instance(void)
@@ -342,6 +424,8 @@ int main(int argc, char *argv[])
     g_test_add_func("/arrival/dial-in-before-the-daemon", test_before_daemon);
     g_test_add_data_func("/arrival/daemon-stopped-and-started", "stop", test_daemon_restarts);
     g_test_add_data_func("/arrival/daemon-killed-and-started", "kill", test_daemon_restarts);
+    for (unsigned i = 0; i < G_N_ELEMENTS(halves); i++)
+        g_test_add_data_func(halves[i].path, &halves[i], test_half);
     g_test_add_func("/arrival/new-process-is-new-instance", test_new_instance);
     g_test_add_func("/arrival/names-of-all-kinds", test_names);
     g_test_add_func("/arrival/without-name", test_no_name);

@@ -202,6 +202,26 @@ static void test_killed_and_cancelled(void)
     check_guest(s, scene_top(s));
 }
 
+/* The daemon is told to stop: the guest is as fast as before while it is away. */
+static void test_stopped(void)
+{
+    g_autoptr(Scene) s = scene_new(&busy);
+    g_autofree char *own = set_own_limits(s);
+    const unsigned from = commit_with(s, "slow-guest", 1);
+
+    wait_slowed(s, own);
+    daemon_stop(s->rig->daemon);
+    recorder_wait_owner(s->recorder, false);
+    g_assert_true(are_limits(&(Limits){s, own}));
+    daemon_start(s->rig->daemon);
+    rig_wait_daemon(s->rig);
+    g_free(rig_wait_disk(s->rig, "web1", "vda"));
+    wait_slowed(s, own);
+    pivot(s, from);
+    wait_limits(s, own);
+    check_guest(s, scene_base(s));
+}
+
 static void test_abort(void)
 {
     g_autoptr(Scene) s = scene_new(&busy);
@@ -299,6 +319,7 @@ int main(int argc, char *argv[])
     g_test_add_data_func("/converge/slow-guest/no-limits", "none", test_slow_guest);
     g_test_add_data_func("/converge/slow-guest/pivot-in-advance", "pivot", test_in_advance);
     g_test_add_data_func("/converge/slow-guest/keep-in-advance", "keep", test_in_advance);
+    g_test_add_func("/converge/slow-guest/daemon-stopped", test_stopped);
     g_test_add_func("/converge/slow-guest/daemon-killed", test_killed);
     g_test_add_func("/converge/slow-guest/daemon-killed-job-cancelled", test_killed_and_cancelled);
     g_test_add_func("/converge/slow-guest/abort", test_abort);

@@ -4,12 +4,19 @@
  * counter to all of them in lock step: whatever happens, the bases that the guest goes on with, or
  * that are kept, hold one and the same instant of it.
  */
+#include <assert.h>
 #include <string.h>
 
+#include "bus-options.h"
 #include "crew.h"
 #include "properties.h"
 
 #define INVALID_ARGS "org.freedesktop.DBus.Error.InvalidArgs"
+
+#define FOUR(...) __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__
+/* BUS_OPTION_ARRAY_MAX times. */
+#define MANY(s) FOUR(FOUR(FOUR(FOUR(s))))
+static_assert(BUS_OPTION_ARRAY_MAX == 4 * 4 * 4 * 4, "MANY() is as many as there may be");
 
 static void test_pivot(gconstpointer disks)
 {
@@ -141,6 +148,12 @@ static void test_refusals(void)
     refused(INVALID_ARGS, 2, "active", "b", 1, "disks", "as", 2, "vda", "vda");
     refused(INVALID_ARGS, 2, "active", "b", 1, "disks", "as", 0);
     refused(INVALID_ARGS, 1, "disks", "s", "vda");
+    /* As many as there may be, and one more. */
+    refused(SERVICE_ERROR("NoSuchDisk"), 2, "active", "b", 1, "disks", "as", BUS_OPTION_ARRAY_MAX,
+            MANY("vdz"));
+    g_assert_nonnull(strstr(refused(INVALID_ARGS, 2, "active", "b", 1, "disks", "as",
+                                    BUS_OPTION_ARRAY_MAX + 1, MANY("vdz"), "vdz"),
+                            "1 to 256 strings"));
     /* Each names the VM. */
     g_assert_nonnull(strstr(refused(INVALID_ARGS, 1, "top", "s", "1"), "VM 'web1': "));
     recorder_refused(c->recorder, SERVICE_ERROR("NoJob"), c->path, VM_INTERFACE, "Pivot", NULL);

@@ -175,6 +175,37 @@ static void test_rest_cannot_be_written(void)
     shelf_check(s, "web1", "active /a2, base /a0, stale /a1 > /a0");
 }
 
+/* That is no reason for another disk to wait. */
+static void test_others_go_on(void)
+{
+    g_autoptr(Shelf) s = shelf_new();
+    g_autofree char *file = together_file(s);
+    g_autoptr(GPtrArray) obstacles = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GDir) dir = NULL;
+    const char *name;
+
+    g_assert_cmpint(note(s, "vda", "/a1 /a0"), ==, 0);
+    g_assert_cmpint(note(s, "vdb", "/b1 /b0"), ==, 0);
+    dir = g_dir_open(s->dir, 0, NULL);
+    while ((name = g_dir_read_name(dir)))
+        g_ptr_array_add(obstacles, g_strdup_printf("%s/%s.new", s->dir, name));
+    g_assert_cmpint(pivot_both(s), ==, 0);
+    for (unsigned i = 0; i < obstacles->len; i++)
+        g_assert_cmpint(mkdir(obstacles->pdata[i], 0700), ==, 0);
+
+    g_assert_cmpint(shelf_note(s, "web2", "i2", "/c2 /c1 /c0"), ==, 0);
+    g_assert_cmpint(shelf_note(s, "web3", "i3", "/d1 /d0"), ==, 0);
+    g_assert_cmpint(ledger_forget(s->ledger, "/c0"), ==, 0);
+    /* What is about these disks is not undone by what was written together. */
+    g_assert_cmpint(note(s, "vdb", "/b2 /b0"), ==, -EISDIR);
+    g_assert_cmpint(ledger_forget(s->ledger, "/b1"), ==, -EISDIR);
+    shelf_reopen(s);
+    check(s, true);
+    shelf_check(s, "web2", "active /c2, base /c1");
+    shelf_check(s, "web3", "active /d1, base /d0");
+    g_assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
+}
+
 /* The next handover cannot be written either; what is on record of the one before stays there. */
 static void test_earlier_handover_outlives_a_failure(void)
 {
@@ -203,6 +234,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger-together/cannot-be-written", test_cannot_be_written);
     g_test_add_func("/ledger-together/unknown-disk", test_unknown_disk);
     g_test_add_func("/ledger-together/rest-cannot-be-written", test_rest_cannot_be_written);
+    g_test_add_func("/ledger-together/others-go-on", test_others_go_on);
     g_test_add_func("/ledger-together/earlier-handover-outlives-a-failure",
                     test_earlier_handover_outlives_a_failure);
     return g_test_run();
