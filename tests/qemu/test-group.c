@@ -141,8 +141,12 @@ static void test_refusals(void)
     refused(INVALID_ARGS, 2, "active", "b", 1, "disks", "as", 2, "vda", "vda");
     refused(INVALID_ARGS, 2, "active", "b", 1, "disks", "as", 0);
     refused(INVALID_ARGS, 1, "disks", "s", "vda");
-    /* Each names the VM. */
+    refused(INVALID_ARGS, 2, "active", "b", 1, "on-deadline", "s", "cancel");
+    /* Each names the VM; what is about one disk is sent there, and not known here. */
     g_assert_nonnull(strstr(refused(INVALID_ARGS, 1, "top", "s", "1"), "VM 'web1': "));
+    g_assert_nonnull(strstr(refused(INVALID_ARGS, 1, "base", "s", "1"), "one by one"));
+    g_assert_nonnull(strstr(refused(INVALID_ARGS, 1, "backing-file", "s", "x"), "one by one"));
+    g_assert_null(strstr(refused(INVALID_ARGS, 1, "tops", "s", "1"), "'top',"));
     recorder_refused(c->recorder, SERVICE_ERROR("NoJob"), c->path, VM_INTERFACE, "Pivot", NULL);
     g_assert_cmpuint(qemu_count_jobs(c->vm), ==, 0);
 
