@@ -18,11 +18,6 @@ static CommitOptions late(JobOnDeadline choice)
         .active = true, .deadline_usec = 1, .on_deadline = {choice, /* given= */ true}};
 }
 
-static unsigned count(const Troupe *t, const char *command)
-{
-    return qmp_peer_count(t->peer, command);
-}
-
 /* The first `ready` jobs are ready already when QEMU answers, and the deadline has passed. */
 static void start_late(Troupe *t, JobOnDeadline choice, unsigned ready)
 {
@@ -48,7 +43,7 @@ static void end_cut_off(Troupe *t)
     troupe_check_ends(t, "vdb=cancelled vda=kept");
     troupe_check_record(t, false);
     g_assert_nonnull(strstr(disk_last_job(t->disk[1])->message, "deadline"));
-    g_assert_cmpuint(count(t, "job-complete"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-complete"), ==, 0);
     g_assert_cmpuint(domain_count(t->domain, "jobs-ready"), ==, 0);
 }
 
@@ -81,11 +76,10 @@ static void test_cancel_all_are_ready(void)
     g_assert_cmpint(group_state(disk_vm(t->disk[0])), ==, JOB_STATE_READY);
     g_ptr_array_set_size(t->domain->news, 0);
     troupe_pivot(t);
-    for (unsigned i = 0; i < t->n; i++)
-        troupe_move(t, i, "pending");
+    troupe_hold_all(t);
     troupe_complete_all(t);
     troupe_check_ends(t, "vda=completed vdb=completed");
-    g_assert_cmpuint(count(t, "job-cancel"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-cancel"), ==, 0);
 }
 
 /* What is copied in order to be kept alone is not waited for any longer, either. */
@@ -123,8 +117,8 @@ static void test_keep_waiting(void)
     start_late(t, JOB_ON_DEADLINE_KEEP_WAITING, 1);
     troupe_move(t, 1, "ready");
     g_assert_cmpuint(domain_count(t->domain, "jobs-ready"), ==, 1);
-    g_assert_cmpuint(count(t, "job-cancel"), ==, 0);
-    g_assert_cmpuint(count(t, "block_set_io_throttle"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-cancel"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "block_set_io_throttle"), ==, 0);
 }
 
 static const char *throttle_of(const Troupe *t, unsigned i)
@@ -225,7 +219,7 @@ static void check_refused(Troupe *t, const CommitOptions *options, RefusalKind k
     troupe_call_commit(t, options);
     domain_check_answer(t->domain, t->request, kind);
     g_assert_nonnull(strstr(t->request->text, named));
-    g_assert_cmpuint(count(t, "block-commit"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "block-commit"), ==, 0);
 }
 
 static void test_below_active(void)
