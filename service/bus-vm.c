@@ -49,9 +49,7 @@ typedef struct GroupOptions {
         .key = (key_), .type = (type_), .offset = offsetof(GroupOptions, field_), __VA_ARGS__      \
     }
 
-#define ONE_BY_ONE                                                                                 \
-    "is about the images of one disk, and those that are committed together have no image in "     \
-    "common. Commit the disks one by one to choose it, or all with 'shallow'."
+#define ONE_BY_ONE "is about the images of one disk. Commit the disks one by one to choose it."
 
 /* Those of Disk.CommitWith() that make sense for several disks, and which disks. */
 static const BusOption group_options[] = {

@@ -61,8 +61,7 @@ void group_set_phase(Group *g, GroupPhase phase, JobIntent intent);
 void group_announce_state(Group *g);
 /* One disk cannot get there. why: for people; NULL where a caller wanted it so. */
 void group_doom(Group *g, const char *why);
-/* Answers are still to come that say where the members go; not of interest to one that is doomed.
- */
+/* Answers are still to come that say where the members go; of one that is doomed that is known. */
 bool group_is_asking(const Group *g);
 /* The guest waits from the first disk that is at the barrier on, and not for ever. */
 void group_be_patient(Group *g);
