@@ -2,32 +2,19 @@
 #include "group-watch.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "describe.h"
+#include "follow.h"
 #include "memory.h"
 #include "names.h"
-#include "owner.h"
-#include "progress.h"
-
-/* How long a restarted service and the VMs that dial in to it again may take to come back. */
-#define RETURN_SECONDS 30
 
 struct GroupWatch {
-    Client *client;
-    const Target *target;
-    Owner *owner;
-    Progress *progress;
-    sd_bus_slot *on_vm, *on_objects;
-    sd_event_source *patience; /* while the VM is away */
+    Follow follow;
     GroupMember *members;
     size_t n_members;
-    bool following;
+    bool looked; /* the members are known */
     bool ready, finished;
     bool two_phases;
-    bool stale;     /* signals can have been missed, or objects have come or gone */
-    bool restarted; /* the service was, so that the VM may be away for a while */
-    bool given_up;  /* it was away for too long */
 };
 
 static bool same(const char *a, const char *b)
@@ -45,7 +32,7 @@ static GroupMember *find_member(GroupWatch *w, const char *path)
 
 static GroupMember *add_member(GroupWatch *w, const char *path)
 {
-    const Vm *vm = w->target->vm;
+    const Vm *vm = w->follow.target->vm;
     const char *name = path;
 
     for (size_t i = 0; i < vm->n_disks; i++)
@@ -77,13 +64,13 @@ static bool all_have_results(const GroupWatch *w)
 }
 
 /* a(oss): the result of each disk. */
-static int on_jobs_finished(GroupWatch *w, sd_bus_message *m)
+static void on_jobs_finished(GroupWatch *w, sd_bus_message *m)
 {
     const char *path, *result, *message;
 
     int r = sd_bus_message_enter_container(m, 'a', "(oss)");
     if (r < 0)
-        return 0;
+        return;
     while ((r = sd_bus_message_read(m, "(oss)", &path, &result, &message)) > 0) {
         GroupMember *member = find_member(w, path);
 
@@ -93,114 +80,38 @@ static int on_jobs_finished(GroupWatch *w, sd_bus_message *m)
         set_result(member, result, message);
     }
     w->finished = r == 0;
-    return 0;
 }
 
-static int on_job_properties(GroupWatch *w, sd_bus_message *m)
+static void on_job_properties(GroupWatch *w, sd_bus_message *m)
 {
     GroupMember *member = find_member(w, sd_bus_message_get_path(m));
     const char *interface;
 
     int r = sd_bus_message_read(m, "s", &interface);
     if (r < 0 || !member || strcmp(interface, INTERFACE_JOB) != 0)
-        return 0;
+        return;
     (void)record_read(m, job_fields, /* other= */ NULL, &member->job);
-    return 0;
 }
 
-/* Signals of the VM and of its disks. */
-static int on_vm(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+/* Of the VM and of its disks. */
+static void on_signal(void *userdata, sd_bus_message *m)
 {
     GroupWatch *w = userdata;
-    bool of_vm = same(sd_bus_message_get_path(m), w->target->vm->path);
+    bool of_vm = same(sd_bus_message_get_path(m), w->follow.target->vm->path);
 
-    if (!w->following || !owner_sent(w->owner, m))
-        return 0;
     if (of_vm && sd_bus_message_is_signal(m, INTERFACE_VM, "JobsReady"))
         w->ready = w->two_phases = true;
     else if (of_vm && sd_bus_message_is_signal(m, INTERFACE_VM, "JobsFinished"))
-        return on_jobs_finished(w, m);
+        on_jobs_finished(w, m);
     else if (sd_bus_message_is_signal(m, INTERFACE_PROPERTIES, "PropertiesChanged"))
-        return on_job_properties(w, m);
-    return 0;
-}
-
-/* The VM has come or gone: the published state says what it means. */
-static int on_objects(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
-{
-    GroupWatch *w = userdata;
-
-    if (owner_sent(w->owner, m))
-        w->stale = true;
-    return 0;
-}
-
-static void on_owner(void *userdata)
-{
-    GroupWatch *w = userdata;
-
-    w->stale = true;
-    w->restarted = true;
-    if (owner_is_present(w->owner) || w->client->options.quiet || !w->following)
-        return;
-    progress_hide(w->progress);
-    fprintf(stderr, "%s: the service has left the bus. Waiting for it to come back.\n",
-            w->target->label);
-}
-
-static int on_patience(sd_event_source *s, uint64_t usec, void *userdata)
-{
-    GroupWatch *w = userdata;
-
-    w->given_up = true;
-    return 0;
-}
-
-/* Replies to AddMatch are awaited: what comes after that is seen. */
-static int add_matches(GroupWatch *w)
-{
-    const char *path = w->target->vm->path;
-    _cleanup_(freep) char *vm =
-        need_format("type='signal',sender='" SERVICE "',path_namespace='%s'", path);
-    _cleanup_(freep) char *objects =
-        need_format("type='signal',sender='" SERVICE "',path='" PATH_ROOT
-                    "',interface='" INTERFACE_OBJECTS "',arg0path='%s'",
-                    path);
-
-    int r = sd_bus_add_match(w->client->bus, &w->on_vm, vm, on_vm, w);
-    return r < 0 ? r : sd_bus_add_match(w->client->bus, &w->on_objects, objects, on_objects, w);
-}
-
-int group_watch_new(Client *c, const Target *target, GroupWatch **ret, sd_bus_error *error)
-{
-    _cleanup_(group_watch_freep) GroupWatch *w = need(calloc(1, sizeof(*w)));
-    bool quiet = c->options.quiet || c->options.json != JSON_OFF;
-
-    w->client = c;
-    w->target = target;
-    w->two_phases = c->options.given & OPTION_ACTIVE;
-    w->progress = progress_new(target->label, quiet);
-
-    int r = owner_new(c, on_owner, w, &w->owner, error);
-    if (r < 0)
-        return r;
-    r = add_matches(w);
-    if (r < 0)
-        return sd_bus_error_set_errnof(error, r, "%s: cannot follow the jobs: %s.", target->label,
-                                       strerrordesc_np(-r));
-    *ret = TAKE_PTR(w);
-    return 0;
+        on_job_properties(w, m);
 }
 
 GroupWatch *group_watch_free(GroupWatch *w)
 {
     if (!w)
         return NULL;
-    sd_event_source_unref(w->patience);
-    sd_bus_slot_unref(w->on_objects);
-    sd_bus_slot_unref(w->on_vm);
-    owner_free(w->owner);
-    progress_free(w->progress);
+    follow_done(&w->follow);
     for (size_t i = 0; i < w->n_members; i++) {
         free(w->members[i].path);
         free(w->members[i].name);
@@ -213,33 +124,21 @@ GroupWatch *group_watch_free(GroupWatch *w)
     return NULL;
 }
 
-static void lose_all(GroupWatch *w, const char *why)
+static void lose_all(void *userdata, const char *why)
 {
+    GroupWatch *w = userdata;
+
     for (size_t i = 0; i < w->n_members; i++)
         set_result(&w->members[i], "lost", why);
     w->finished = true;
 }
 
-/* After a restart of the service what is away may come back. */
-static int handle_absence(GroupWatch *w, const char *why)
-{
-    if (!w->restarted) {
-        lose_all(w, why);
-        return 0;
-    }
-    if (w->patience)
-        return 0;
-    return sd_event_add_time_relative(w->client->event, &w->patience, CLOCK_MONOTONIC,
-                                      UINT64_C(1000000) * RETURN_SECONDS, /* accuracy= */ 0,
-                                      on_patience, w);
-}
-
 /* What the disk says of its job, or of the end of it. */
-static void look_at_disk(GroupWatch *w, const Vm *vm, Disk *d, bool first)
+static void look_at_disk(GroupWatch *w, const Vm *vm, Disk *d)
 {
     GroupMember *member = find_member(w, d->path);
 
-    if (!member && first && model_is_grouped(vm, d))
+    if (!member && !w->looked && model_is_grouped(vm, d))
         member = add_member(w, d->path);
     if (!member)
         return;
@@ -255,45 +154,41 @@ static void look_at_disk(GroupWatch *w, const Vm *vm, Disk *d, bool first)
     }
 }
 
-static int look_at_vm(GroupWatch *w, const Model *m, bool first)
+static void look_at_vm(GroupWatch *w, const Vm *vm)
 {
-    const Vm *vm = NULL;
-
-    for (size_t i = 0; m && i < m->n_vms; i++)
-        if (strcmp(m->vms[i].path, w->target->vm->path) == 0)
-            vm = &m->vms[i];
-    if (!vm)
-        return handle_absence(w, "The VM went away.");
-
-    w->patience = sd_event_source_unref(w->patience);
-    w->restarted = false;
+    follow_handle_presence(&w->follow);
     for (size_t i = 0; i < vm->n_disks; i++)
-        look_at_disk(w, vm, &vm->disks[i], first);
+        look_at_disk(w, vm, &vm->disks[i]);
     w->ready = w->ready || same(vm->jobs_state, "ready");
     /* JobsFinished comes after the last disk's JobFinished; after a restart it may not come. */
     w->finished = w->finished || all_have_results(w);
-    return 0;
 }
 
-static int synchronise(GroupWatch *w, bool first, sd_bus_error *error)
+static int look(void *userdata, const Model *m)
 {
-    _cleanup_(model_freep) Model *m = NULL;
+    GroupWatch *w = userdata;
+    const Vm *vm = NULL;
+    int r = 0;
 
-    w->stale = false;
-    int r = model_read(w->client, &m, error);
-    if (r < 0 && !client_error_is_absence(error))
-        return r;
-    if (r < 0)
-        w->restarted = true;
-    sd_bus_error_free(error);
-    return w->finished ? 0 : look_at_vm(w, m, first);
+    for (size_t i = 0; m && i < m->n_vms; i++)
+        if (strcmp(m->vms[i].path, w->follow.target->vm->path) == 0)
+            vm = &m->vms[i];
+    if (vm && !w->finished)
+        look_at_vm(w, vm);
+    else if (!w->finished)
+        r = follow_handle_absence(&w->follow, "The VM went away.");
+    w->looked = true;
+    return r;
 }
 
 /* The jobs as one: what is copied of what there is, and the state of the one that is least far. */
-static void show(GroupWatch *w)
+static void show(void *userdata)
 {
+    const GroupWatch *w = userdata;
     Job sum = {};
 
+    if (w->n_members == 0)
+        return;
     for (size_t i = 0; i < w->n_members; i++) {
         const GroupMember *member = &w->members[i];
 
@@ -302,45 +197,48 @@ static void show(GroupWatch *w)
         if (!member->result && (!sum.state || same(sum.state, "ready")))
             sum.state = member->job.state;
     }
-    progress_show(w->progress, &sum);
+    progress_show(w->follow.progress, &sum);
 }
 
-static int step(GroupWatch *w, sd_bus_error *error)
+static const FollowHandler handler = {
+    .signal = on_signal,
+    .look = look,
+    .lose = lose_all,
+    .show = show,
+};
+
+int group_watch_new(Client *c, const Target *target, GroupWatch **ret, sd_bus_error *error)
 {
-    if (w->stale)
-        return synchronise(w, /* first= */ false, error);
-    if (w->given_up) {
-        lose_all(w, "It is not known any more after the service was restarted.");
-        return 0;
-    }
-    if (!w->patience && w->n_members > 0)
-        show(w);
-    return client_turn(w->client, error);
+    _cleanup_(group_watch_freep) GroupWatch *w = need(calloc(1, sizeof(*w)));
+
+    w->two_phases = c->options.given & OPTION_ACTIVE;
+    int r = follow_init(&w->follow, c, target, "the jobs", &handler, w, error);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(w);
+    return 0;
 }
 
 int group_watch_follow(GroupWatch *w, sd_bus_error *error)
 {
-    w->following = true;
-    int r = synchronise(w, /* first= */ true, error);
-
-    return r < 0 ? r : client_start_deadline(w->client);
+    return follow_begin(&w->follow, error);
 }
 
 int group_watch_wait(GroupWatch *w, WatchGoal goal, sd_bus_error *error)
 {
     int r = 0;
 
-    while (r >= 0 && !w->finished && !(goal == WATCH_READY && w->ready && !w->stale))
-        r = step(w, error);
-    if (r >= 0 && !w->finished && w->n_members > 0)
+    while (r >= 0 && !w->finished && !(goal == WATCH_READY && w->ready && !w->follow.stale))
+        r = follow_step(&w->follow, error);
+    if (r >= 0 && !w->finished)
         show(w);
-    progress_hide(w->progress);
+    progress_hide(w->follow.progress);
     return r < 0 ? r : 0;
 }
 
 const Target *group_watch_target(const GroupWatch *w)
 {
-    return w->target;
+    return w->follow.target;
 }
 
 const GroupMember *group_watch_members(const GroupWatch *w, size_t *ret_n)

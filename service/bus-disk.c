@@ -58,14 +58,6 @@ static int commit(sd_bus_message *message, void *userdata, sd_bus_error *error)
     return r < 0 ? r : start_commit(message, userdata, &(CommitOptions){.active = active});
 }
 
-static int parse_on_deadline(const char *word, void *ret)
-{
-    CommitOnDeadline *on_deadline = ret;
-
-    on_deadline->given = true;
-    return job_on_deadline_from_string(word, &on_deadline->choice);
-}
-
 #define OPTION(key_, type_, field_, ...)                                                           \
     {                                                                                              \
         .key = (key_), .type = (type_), .offset = offsetof(CommitOptions, field_), __VA_ARGS__     \
@@ -82,8 +74,8 @@ static const BusOption commit_options[] = {
            .words = BUS_OPTIONS_ON_ERROR_WORDS),
     OPTION("speed", "t", speed),
     OPTION("deadline-usec", "t", deadline_usec),
-    OPTION("on-deadline", "s", on_deadline, .parse = parse_on_deadline,
-           .words = "keep-waiting, cancel, slow-guest"),
+    OPTION("on-deadline", "s", on_deadline, .parse = bus_options_parse_on_deadline,
+           .words = BUS_OPTIONS_ON_DEADLINE_WORDS),
     OPTION("backing-file", "s", backing_file),
     OPTION("relative", "b", relative),
     OPTION("drop-bitmaps", "b", drop_bitmaps),

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
-#include "job.h"
+#include "commit-options.h"
 #include "text.h"
 
 /* Longer keys are not repeated in a refusal. */
@@ -86,6 +86,14 @@ int bus_options_parse_on_error(const char *word, void *ret)
     return job_on_error_from_string(word, ret);
 }
 
+int bus_options_parse_on_deadline(const char *word, void *ret)
+{
+    CommitOnDeadline *on_deadline = ret;
+
+    on_deadline->given = true;
+    return job_on_deadline_from_string(word, &on_deadline->choice);
+}
+
 static int read_value(sd_bus_message *m, const BusOption *option, void *field, Refusal *r)
 {
     const char *contents;
@@ -128,6 +136,8 @@ static void refuse_unknown(const BusOption *table, size_t n, const char *key, Re
     _cleanup_(freep) char *known = strdup("");
 
     for (size_t i = 0; known && i < n; i++) {
+        if (table[i].refusal)
+            continue;
         char *longer = text_format("%s%s'%s'", known, i > 0 ? ", " : "", table[i].key);
         free(known);
         known = longer;
@@ -150,6 +160,10 @@ static int read_entry(sd_bus_message *m, const BusOption *table, size_t n, uint6
     const BusOption *option = find_option(table, n, key);
     if (!option) {
         refuse_unknown(table, n, key, r);
+        return 0;
+    }
+    if (option->refusal) {
+        refusal_set(r, REFUSAL_INVALID_ARGS, "option '%s' %s", key, option->refusal);
         return 0;
     }
     uint64_t bit = UINT64_C(1) << (option - table);

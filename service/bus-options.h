@@ -20,13 +20,15 @@
 
 /* One key. `type` is "b" (a bool at the offset), "t" (a uint64_t), "as" (a char **, which the
  * caller frees with bus_options_free_array()) or "s": a char * into the message, or, with parse,
- * whatever that makes of the word; `words` then says what it knows. */
+ * whatever that makes of the word; `words` then says what it knows. A key with `refusal` is known
+ * elsewhere, and that says why not here: the second half of a sentence. */
 typedef struct BusOption {
     const char *key;
     const char *type;
     size_t offset;
     int (*parse)(const char *word, void *ret);
     const char *words;
+    const char *refusal;
 } BusOption;
 
 /* Reads the dictionary that comes next in the message into ret, as table[n] says. Strings are
@@ -37,11 +39,13 @@ int bus_options_read(sd_bus_message *m, const BusOption *table, size_t n, void *
 
 char **bus_options_free_array(char **array);
 
-/* For BusOption.parse: words of JobOnReady and JobOnError. */
+/* For BusOption.parse: words of JobOnReady, JobOnError, and a CommitOnDeadline. */
 int bus_options_parse_on_ready(const char *word, void *ret);
 int bus_options_parse_on_error(const char *word, void *ret);
+int bus_options_parse_on_deadline(const char *word, void *ret);
 #define BUS_OPTIONS_ON_READY_WORDS "wait, pivot, keep"
 #define BUS_OPTIONS_ON_ERROR_WORDS "report, stop, enospc"
+#define BUS_OPTIONS_ON_DEADLINE_WORDS "keep-waiting, cancel, slow-guest"
 
 /* Whether the first argument is a dictionary in which the key is set to true. Rewinds the message.
  */

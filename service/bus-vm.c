@@ -49,6 +49,8 @@ typedef struct GroupOptions {
         .key = (key_), .type = (type_), .offset = offsetof(GroupOptions, field_), __VA_ARGS__      \
     }
 
+#define ONE_BY_ONE "is about the images of one disk. Commit the disks one by one to choose it."
+
 /* Those of Disk.CommitWith() that make sense for several disks, and which disks. */
 static const BusOption group_options[] = {
     OPTION("active", "b", commit.active),
@@ -59,9 +61,15 @@ static const BusOption group_options[] = {
     OPTION("on-error", "s", commit.on_error, .parse = bus_options_parse_on_error,
            .words = BUS_OPTIONS_ON_ERROR_WORDS),
     OPTION("speed", "t", commit.speed),
+    OPTION("deadline-usec", "t", commit.deadline_usec),
+    OPTION("on-deadline", "s", commit.on_deadline, .parse = bus_options_parse_on_deadline,
+           .words = BUS_OPTIONS_ON_DEADLINE_WORDS),
     OPTION("relative", "b", commit.relative),
     OPTION("drop-bitmaps", "b", commit.drop_bitmaps),
     OPTION("override", "b", commit.override), /* the gate has asked for its action */
+    {.key = "top", .refusal = ONE_BY_ONE},
+    {.key = "base", .refusal = ONE_BY_ONE},
+    {.key = "backing-file", .refusal = ONE_BY_ONE},
 };
 
 static int commit_with(sd_bus_message *call, void *userdata, sd_bus_error *error)

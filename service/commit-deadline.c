@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The deadline of a commit that is to be ready by then, and what is done when it is not. It is part
- * of QEMU's id of the job, so that a successor of this process finds it there.
+ * of QEMU's id of the job, so that a successor of this process finds it there. The disks of a group
+ * have the same, and each is late by itself; a cancel of one ends the group.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,8 +10,10 @@
 
 #include "commit-internal.h"
 #include "disk-throttle.h"
+#include "group-internal.h"
 #include "log.h"
 #include "message-ids.h"
+#include "text.h"
 
 bool commit_deadline_refuse(const Disk *d, const CommitOptions *o, Refusal *r)
 {
@@ -70,6 +73,18 @@ static bool needs_slow_guest(const Commit *c)
            c->machine.phase <= JOB_ENDING && ending == c->machine.announced;
 }
 
+/* Of a group, what is ready is kept. */
+static void cut_off(Commit *c)
+{
+    if (c->group) {
+        _cleanup_(freep) char *why =
+            text_format("disk '%s' was not ready at the deadline", disk_name(c->disk));
+        group_doom(c->group, why ? why : "a disk was not ready at the deadline");
+    }
+    c->cut_off = true;
+    commit_force_abort(c);
+}
+
 void commit_deadline_check(Commit *c)
 {
     if (c->machine.phase > JOB_ENDING)
@@ -82,10 +97,8 @@ void commit_deadline_check(Commit *c)
     case JOB_ON_DEADLINE_MAX_:
         return;
     case JOB_ON_DEADLINE_CANCEL:
-        if (is_behind(c)) {
-            c->cut_off = true;
-            commit_force_abort(c);
-        }
+        if (is_behind(c))
+            cut_off(c);
         return;
     case JOB_ON_DEADLINE_SLOW_GUEST:
         disk_slow_guest(c->disk, needs_slow_guest(c));

@@ -322,8 +322,8 @@ static void handle_pending(Commit *c)
 {
     if (c->restarting || c->machine.phase == JOB_RELEASED)
         commit_leave_barrier(c);
-    else if (c->group && c->group->open > 0)
-        return; /* faster than the answers to the others: looked at again after those */
+    else if (c->group && group_is_asking(c->group))
+        group_be_patient(c->group); /* faster than the answers: looked at again after those */
     else if (c->machine.phase == JOB_HELD)
         commit_record(c);
     else

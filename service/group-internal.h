@@ -61,6 +61,10 @@ void group_set_phase(Group *g, GroupPhase phase, JobIntent intent);
 void group_announce_state(Group *g);
 /* One disk cannot get there. why: for people; NULL where a caller wanted it so. */
 void group_doom(Group *g, const char *why);
+/* Answers are still to come that say where the members go; of one that is doomed that is known. */
+bool group_is_asking(const Group *g);
+/* The guest waits from the first disk that is at the barrier on, and not for ever. */
+void group_be_patient(Group *g);
 /* All are ready: does what has been chosen in advance. */
 void group_act_on_ready(Group *g);
 /* Sends each member the conclusion that is intended, as far as it is ready for it. */

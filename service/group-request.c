@@ -114,7 +114,7 @@ static void apply_all(Group *g)
     group_answer(g);
     if (kind == REFUSAL_DISCONNECTED)
         return;
-    if (refused && !any_ending(g)) {
+    if (refused && !any_ending(g) && !g->doomed) {
         take_back_wish(g);
         return;
     }

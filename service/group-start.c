@@ -275,6 +275,7 @@ static void start_chosen(Vm *vm, Choice *choice, const GroupWish *w)
     for (size_t i = 0; i < choice->n; i++) {
         choice->plans[i].uid = w->uid;
         choice->plans[i].group = serial;
+        choice->plans[i].deadline_usec = choice->plans[0].deadline_usec;
         if (commit_prepare(choice->disks[i], &choice->plans[i]) >= 0)
             group_add(g, disk_job(choice->disks[i]));
         else

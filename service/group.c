@@ -22,7 +22,10 @@ size_t group_serial_count(uint64_t serial)
 
 static int on_patience_over(sd_event_source *source, uint64_t usec, void *userdata)
 {
-    group_doom(userdata, "it took too long until all disks were held");
+    Group *g = userdata;
+
+    group_doom(g, "it took too long until all disks were held");
+    vm_refresh_jobs(g->vm); /* what waits for answers does not any more */
     return 0;
 }
 
@@ -308,8 +311,12 @@ static bool waits_for_others(const Group *g)
     return !all_held(g) && (g->active || g->n_ends == 0);
 }
 
-/* The guest waits from the first disk that is held on. */
-static void be_patient(Group *g)
+bool group_is_asking(const Group *g)
+{
+    return g->open > 0 && !g->doomed;
+}
+
+void group_be_patient(Group *g)
 {
     int enabled = SD_EVENT_OFF;
 
@@ -348,7 +355,7 @@ void group_member_held(Commit *c)
     else if (g->doomed)
         commit_handle(c, JOB_EVENT_BARRIER_REFUSED); /* ends it with the copy kept, whatever for */
     else if (waits_for_others(g))
-        be_patient(g);
+        group_be_patient(g);
     else if (!g->active)
         release(g, JOB_EVENT_BARRIER_DONE);
     else if (g->intent == JOB_INTENT_ABORT)

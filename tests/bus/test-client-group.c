@@ -74,10 +74,12 @@ static void test_commit_returns_when_started(ClientFixture *f, gconstpointer dat
 static void test_options_reach_the_service(ClientFixture *f, gconstpointer data)
 {
     Group g = group_of(f);
-    g_autoptr(ClientRun) r = client_fixture_run(f, "commit", "web1", "--active", "--disk=vda",
-                                                "--disk", "vdb", "--speed=1K", NULL);
-    sd_bus_message *call =
-        fake_service_take_with(f->service, "CommitWith", "active=yes, speed=1024, disks=vda+vdb");
+    g_autoptr(ClientRun) r =
+        client_fixture_run(f, "commit", "web1", "--active", "--disk=vda", "--disk", "vdb",
+                           "--speed=1K", "--deadline=2", "--on-deadline=cancel", NULL);
+    sd_bus_message *call = fake_service_take_with(f->service, "CommitWith",
+                                                  "active=yes, speed=1024, deadline-usec=2000000, "
+                                                  "on-deadline=cancel, disks=vda+vdb");
 
     g_assert_cmpstr(sd_bus_message_get_interface(call), ==, "org.vmdisk1.VM");
     fake_service_reply(f->service, call, "");

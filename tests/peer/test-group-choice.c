@@ -23,8 +23,7 @@ static const char *command_of(JobOnReady choice)
 static void finish(Troupe *t, JobOnReady choice)
 {
     troupe_accept_all(t);
-    for (unsigned i = 0; i < t->n; i++)
-        troupe_move(t, i, "pending");
+    troupe_hold_all(t);
     if (choice == JOB_ON_READY_PIVOT)
         troupe_complete_all(t);
     else

@@ -1,37 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The end of a group: Pivot and Abort, the barrier, and everything that keeps one disk from getting
- * there. Whatever happens, all are pivoted or none is.
+ * The end of a group that callers ask for: Pivot and Abort, what QEMU answers to them, and what is
+ * asked meanwhile. Whatever happens, all are pivoted or none is.
  */
 #include <glib.h>
-#include <stdbool.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "event-wait.h"
 #include "troupe.h"
 
 #define GENERIC "GenericError"
-
-static unsigned count(const Troupe *t, const char *command)
-{
-    return qmp_peer_count(t->peer, command);
-}
-
-/* All stand at the barrier. */
-static void hold_all(Troupe *t)
-{
-    for (unsigned i = 0; i < t->n; i++)
-        troupe_move(t, i, "pending");
-}
-
-static void check_all_kept(Troupe *t)
-{
-    troupe_check_ends(t, t->n == 2 ? "vda=kept vdb=kept" : "vda=kept vdb=kept vdc=kept");
-    troupe_check_record(t, false);
-    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
-}
 
 static void test_pivot(void)
 {
@@ -40,7 +16,7 @@ static void test_pivot(void)
     troupe_start_ready(t);
     troupe_pivot(t);
     troupe_move(t, 0, "pending");
-    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-finalize"), ==, 0);
     troupe_check_record(t, false);
     domain_check_quiet(t->domain);
     troupe_move(t, 1, "pending");
@@ -58,7 +34,7 @@ static void test_announced_before_dismissed(void)
 
     troupe_start_ready(t);
     troupe_pivot(t);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_expect(t, "job-finalize");
     troupe_conclude(t, 0, NULL, 1);
     g_assert_cmpuint(domain_count(t->domain, "jobs-finished"), ==, 0);
@@ -77,10 +53,10 @@ static void test_abort_waits_for_all(void)
     troupe_abort(t);
     troupe_move(t, 2, "pending");
     troupe_move(t, 0, "pending");
-    g_assert_cmpuint(count(t, "job-cancel"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-cancel"), ==, 0);
     troupe_move(t, 1, "pending");
     troupe_keep_all(t);
-    check_all_kept(t);
+    troupe_check_all_kept(t);
 }
 
 static void test_abort_mixed(void)
@@ -97,7 +73,7 @@ static void test_abort_mixed(void)
     troupe_move(t, 0, "pending");
     troupe_conclude(t, 1, "Operation canceled", 3);
     /* One is gone; those that are ready are still kept at one instant. */
-    g_assert_cmpuint(count(t, "job-cancel"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-cancel"), ==, 0);
     troupe_move(t, 2, "pending");
     troupe_expect_one(t, 0, "job-cancel");
     troupe_expect_one(t, 2, "job-cancel");
@@ -127,7 +103,7 @@ static void test_complete_is_refused(gconstpointer which)
         troupe_move(t, i, "pending");
         troupe_keep(t, i);
     }
-    check_all_kept(t);
+    troupe_check_all_kept(t);
 }
 
 static void test_complete_is_refused_to_all(void)
@@ -144,7 +120,7 @@ static void test_complete_is_refused_to_all(void)
     /* It is as it was: both ends are open. */
     g_assert_cmpint(group_state(disk_vm(t->disk[0])), ==, JOB_STATE_READY);
     troupe_pivot(t);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_complete_all(t);
     troupe_check_ends(t, "vda=completed vdb=completed");
 }
@@ -161,17 +137,17 @@ static void test_complete_finds_queue_full(gconstpointer left)
         domain_check_answer(t->domain, t->request, REFUSAL_LIMIT_EXCEEDED);
         domain_check_quiet(t->domain);
         troupe_abort(t);
-        hold_all(t);
+        troupe_hold_all(t);
     } else {
         troupe_expect_one(t, 0, "job-complete");
         troupe_accept(t, 0);
         domain_check_answer(t->domain, t->request, REFUSAL_LIMIT_EXCEEDED);
         troupe_expect_one(t, 1, "block-job-cancel");
         troupe_accept(t, 1);
-        hold_all(t);
+        troupe_hold_all(t);
     }
     troupe_keep_all(t);
-    check_all_kept(t);
+    troupe_check_all_kept(t);
 }
 
 /* The other one is asked again. */
@@ -187,9 +163,9 @@ static void test_cancel_is_refused(void)
     domain_check_answer(t->domain, t->request, REFUSAL_QMP);
     troupe_expect_one(t, 1, "block-job-cancel");
     troupe_accept(t, 1);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_keep_all(t);
-    check_all_kept(t);
+    troupe_check_all_kept(t);
 }
 
 static void test_cancel_is_refused_to_all(void)
@@ -204,9 +180,9 @@ static void test_cancel_is_refused_to_all(void)
     domain_check_answer(t->domain, t->request, REFUSAL_QMP);
     domain_check_quiet(t->domain);
     troupe_abort(t);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_keep_all(t);
-    check_all_kept(t);
+    troupe_check_all_kept(t);
 }
 
 /* The one is at the barrier before QEMU has answered for the other: it waits there. */
@@ -246,7 +222,7 @@ static void test_requests_meanwhile(void)
     domain_check_answer(t->domain, first, REFUSAL_NONE);
     troupe_call_abort(t);
     domain_check_answer(t->domain, t->request, REFUSAL_NOT_READY);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_complete_all(t);
     troupe_check_ends(t, "vda=completed vdb=completed");
     troupe_call_pivot(t);
@@ -264,234 +240,9 @@ static void test_export_before_pivot(void)
     domain_check_quiet(t->domain);
     fake_vm_set_export(t->vm, "e", NULL);
     troupe_pivot(t);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_complete_all(t);
     troupe_check_ends(t, "vda=completed vdb=completed");
-}
-
-static void test_export_comes_up_before_barrier(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    troupe_pivot(t);
-    troupe_move(t, 0, "pending");
-    fake_vm_set_export(t->vm, "e", "top1");
-    troupe_move(t, 1, "pending");
-    troupe_keep_all(t);
-    check_all_kept(t);
-    g_assert_cmpuint(count(t, "block-commit"), ==, 2);
-}
-
-static void test_barrier_unreadable(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    troupe_pivot(t);
-    qmp_peer_refuse(t->peer, "query-block-exports", GENERIC, "out of order");
-    hold_all(t);
-    troupe_expect(t, "job-cancel");
-    fake_vm_set_export(t->vm, "none", NULL);
-    for (unsigned i = 0; i < t->n; i++)
-        troupe_conclude(t, i, "Operation canceled", 3);
-    check_all_kept(t);
-}
-
-/* A directory in the place of each new file; of one that is there already, where it is to go. */
-static void obstruct(const Troupe *t, bool obstruct)
-{
-    g_autoptr(GDir) dir = g_dir_open(t->domain->directory, 0, NULL);
-    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    const char *name;
-
-    g_ptr_array_add(names, g_strdup("together"));
-    while ((name = g_dir_read_name(dir)))
-        if (g_str_has_suffix(name, ".ledger"))
-            g_ptr_array_add(names, g_strdup(name));
-    for (guint i = 0; i < names->len; i++) {
-        g_autofree char *path = g_build_filename(t->domain->directory, names->pdata[i], NULL);
-        g_autofree char *new = g_strconcat(path, ".new", NULL);
-
-        if (obstruct)
-            g_assert_true(mkdir(new, 0700) == 0 || mkdir(path, 0700) == 0);
-        else
-            g_assert_true(rmdir(new) == 0 || rmdir(path) == 0);
-    }
-}
-
-static void test_record_cannot_be_written_before_pivot(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    obstruct(t, true);
-    troupe_call_pivot(t);
-    domain_check_answer(t->domain, t->request, REFUSAL_NOT_READY);
-    g_assert_nonnull(strstr(t->request->text, "record"));
-    g_assert_cmpuint(count(t, "job-complete"), ==, 0);
-    obstruct(t, false);
-    troupe_pivot(t);
-    hold_all(t);
-    troupe_complete_all(t);
-    troupe_check_ends(t, "vda=completed vdb=completed");
-}
-
-static void test_record_cannot_be_written_at_barrier(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    troupe_pivot(t);
-    obstruct(t, true);
-    hold_all(t);
-    troupe_keep_all(t);
-    check_all_kept(t);
-    obstruct(t, false);
-    /* Nor does a successor find there what was not believed. */
-    troupe_restart(t);
-    troupe_check_record(t, false);
-}
-
-/* There is no way back: the other is on its base already. */
-static void test_finalize_fails(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    troupe_pivot(t);
-    hold_all(t);
-    troupe_expect(t, "job-finalize");
-    troupe_conclude(t, 0, NULL, 1);
-    troupe_conclude(t, 1, "Permission conflict on node base1", 3);
-    troupe_check_ends(t, "vda=completed vdb=failed");
-    g_assert_null(ledger_find_stale(t->domain->ledger, "web1", "/images/top1"));
-    g_assert_nonnull(ledger_find_stale(t->domain->ledger, "web1", "/images/top0"));
-}
-
-static void test_one_fails_while_running(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start(t, &(CommitOptions){.active = true});
-    troupe_move(t, 0, "ready");
-    troupe_finish(t, 1, "No space left on device", 3);
-    troupe_expect_one(t, 0, "block-job-cancel");
-    troupe_dismiss(t, 1);
-    troupe_accept(t, 0);
-    troupe_move(t, 0, "pending");
-    troupe_keep(t, 0);
-    troupe_check_ends(t, "vdb=failed vda=kept");
-}
-
-static void test_one_fails_on_the_way_to_the_barrier(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    troupe_pivot(t);
-    troupe_move(t, 0, "pending");
-    troupe_finish(t, 1, "Input/output error", 3);
-    troupe_expect_one(t, 0, "job-cancel");
-    troupe_dismiss(t, 1);
-    troupe_conclude(t, 0, "Operation canceled", 3);
-    troupe_check_ends(t, "vdb=failed vda=kept");
-    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
-    troupe_check_record(t, false);
-}
-
-/* The first is back on its overlay; the other becomes ready yet, and is kept as well. */
-static void test_doomed_waits_for_copy(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start(t, &(CommitOptions){.active = true});
-    troupe_conclude(t, 0, "Input/output error", 3);
-    g_assert_cmpuint(count(t, "block-job-cancel"), ==, 0);
-    troupe_move(t, 1, "ready");
-    troupe_expect_one(t, 1, "block-job-cancel");
-    troupe_accept(t, 1);
-    troupe_move(t, 1, "pending");
-    troupe_keep(t, 1);
-    troupe_check_ends(t, "vda=failed vdb=kept");
-    g_assert_cmpuint(domain_count(t->domain, "jobs-ready"), ==, 0);
-}
-
-static void test_doomed_is_cut_short(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start(t, &(CommitOptions){.active = true});
-    troupe_conclude(t, 0, "Input/output error", 3);
-    troupe_call_abort(t);
-    troupe_expect_one(t, 1, "block-job-cancel");
-    troupe_accept(t, 1);
-    domain_check_answer(t->domain, t->request, REFUSAL_NONE);
-    troupe_conclude(t, 1, "Operation canceled", 3);
-    troupe_check_ends(t, "vda=failed vdb=cancelled");
-}
-
-/* Nobody can know to what end somebody else has sent it, or an unplug (qmp.md, 2.13). */
-static void test_one_is_ended_by_others(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    troupe_move(t, 0, "pending");
-    troupe_expect_one(t, 1, "block-job-cancel");
-    troupe_accept(t, 1);
-    troupe_keep(t, 0);
-    troupe_move(t, 1, "pending");
-    troupe_keep(t, 1);
-    check_all_kept(t);
-}
-
-static void test_one_is_pivoted_by_others(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    troupe_finish(t, 0, NULL, 1);
-    troupe_expect_one(t, 1, "block-job-cancel");
-    troupe_dismiss(t, 0);
-    troupe_accept(t, 1);
-    troupe_move(t, 1, "pending");
-    troupe_keep(t, 1);
-    troupe_check_ends(t, "vda=completed vdb=kept");
-}
-
-/* The device goes; its job goes on, and so does the group. */
-static void test_one_is_unplugged(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    fake_vm_set_disk(t->vm, "vda", NULL);
-    fake_vm_set_chain(t->vm, "vda", "top0 mid0 base0");
-    qmp_peer_event(t->peer, "DEVICE_DELETED", "{'path': '/machine/peripheral/vda'}");
-    event_wait_idle(t->domain->event);
-    g_ptr_array_set_size(t->domain->news, 0);
-    troupe_pivot(t);
-    hold_all(t);
-    troupe_complete_all(t);
-    g_assert_cmpuint(domain_count(t->domain, "jobs-finished web1"), ==, 1);
-    g_assert_cmpuint(domain_count(t->domain, "job-finished vdb completed"), ==, 1);
-}
-
-/* Device and job are gone at once: nobody can tell how. */
-static void test_one_is_lost(void)
-{
-    g_autoptr(Troupe) t = troupe_new(2);
-
-    troupe_start_ready(t);
-    fake_vm_set_disk(t->vm, "vda", NULL);
-    troupe_move(t, 0, NULL);
-    troupe_expect_one(t, 1, "block-job-cancel");
-    troupe_accept(t, 1);
-    troupe_move(t, 1, "pending");
-    troupe_keep(t, 1);
-    troupe_check_ends(t, "vda=lost vdb=kept");
-    g_assert_cmpuint(domain_count(t->domain, "disk-removed vda"), ==, 1);
 }
 
 static void start_below(Troupe *t)
@@ -507,7 +258,7 @@ static void test_below_active(void)
     troupe_call_pivot(t);
     domain_check_answer(t->domain, t->request, REFUSAL_NOT_READY);
     troupe_move(t, 0, "pending");
-    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-finalize"), ==, 0);
     troupe_move(t, 1, "pending");
     troupe_expect(t, "job-finalize");
     troupe_conclude(t, 0, NULL, 2);
@@ -567,23 +318,6 @@ int main(int argc, char **argv)
     g_test_add_func("/group-end/held-before-all-are-answered", test_held_before_all_are_answered);
     g_test_add_func("/group-end/requests-meanwhile", test_requests_meanwhile);
     g_test_add_func("/group-end/export-before-pivot", test_export_before_pivot);
-    g_test_add_func("/group-end/export-comes-up-before-barrier",
-                    test_export_comes_up_before_barrier);
-    g_test_add_func("/group-end/barrier-unreadable", test_barrier_unreadable);
-    g_test_add_func("/group-end/record-cannot-be-written-before-pivot",
-                    test_record_cannot_be_written_before_pivot);
-    g_test_add_func("/group-end/record-cannot-be-written-at-barrier",
-                    test_record_cannot_be_written_at_barrier);
-    g_test_add_func("/group-end/finalize-fails", test_finalize_fails);
-    g_test_add_func("/group-end/one-fails-while-running", test_one_fails_while_running);
-    g_test_add_func("/group-end/one-fails-on-the-way-to-the-barrier",
-                    test_one_fails_on_the_way_to_the_barrier);
-    g_test_add_func("/group-end/doomed-waits-for-copy", test_doomed_waits_for_copy);
-    g_test_add_func("/group-end/doomed-is-cut-short", test_doomed_is_cut_short);
-    g_test_add_func("/group-end/one-is-ended-by-others", test_one_is_ended_by_others);
-    g_test_add_func("/group-end/one-is-pivoted-by-others", test_one_is_pivoted_by_others);
-    g_test_add_func("/group-end/one-is-unplugged", test_one_is_unplugged);
-    g_test_add_func("/group-end/one-is-lost", test_one_is_lost);
     g_test_add_func("/group-end/below-active", test_below_active);
     g_test_add_func("/group-end/below-active-aborted-at-barrier",
                     test_below_active_aborted_at_barrier);

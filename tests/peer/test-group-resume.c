@@ -14,17 +14,6 @@ static JobState state(const Troupe *t)
     return group_state(disk_vm(t->disk[t->n - 1]));
 }
 
-static unsigned count(const Troupe *t, const char *command)
-{
-    return qmp_peer_count(t->peer, command);
-}
-
-static void hold_all(Troupe *t)
-{
-    for (unsigned i = 0; i < t->n; i++)
-        troupe_move(t, i, "pending");
-}
-
 static void complete(Troupe *t)
 {
     troupe_complete_all(t);
@@ -35,9 +24,7 @@ static void complete(Troupe *t)
 static void keep(Troupe *t)
 {
     troupe_keep_all(t);
-    troupe_check_ends(t, "vda=kept vdb=kept");
-    troupe_check_record(t, false);
-    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
+    troupe_check_all_kept(t);
 }
 
 static void test_running(void)
@@ -54,7 +41,7 @@ static void test_running(void)
     g_assert_cmpuint(domain_count(t->domain, "jobs-ready"), ==, 1);
     g_ptr_array_set_size(t->domain->news, 0);
     troupe_pivot(t);
-    hold_all(t);
+    troupe_hold_all(t);
     complete(t);
 }
 
@@ -68,7 +55,7 @@ static void test_ready(void)
     g_assert_cmpuint(domain_count(t->domain, "jobs-ready"), ==, 0);
     g_ptr_array_set_size(t->domain->news, 0);
     troupe_pivot(t);
-    hold_all(t);
+    troupe_hold_all(t);
     complete(t);
 }
 
@@ -90,9 +77,9 @@ static void test_pivot_sent(gconstpointer pending)
         troupe_accept(t, 0);
     }
     troupe_expect_one(t, 1, "job-complete");
-    g_assert_cmpuint(count(t, "job-finalize"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-finalize"), ==, 0);
     troupe_accept(t, 1);
-    hold_all(t);
+    troupe_hold_all(t);
     complete(t);
 }
 
@@ -132,7 +119,7 @@ static void test_pivot_refused_before(void)
     troupe_restart(t);
     event_wait_idle(t->domain->event);
     g_assert_cmpint(state(t), ==, JOB_STATE_READY);
-    g_assert_cmpuint(count(t, "job-complete"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-complete"), ==, 0);
 }
 
 static void test_abort_sent(gconstpointer pending)
@@ -152,9 +139,9 @@ static void test_abort_sent(gconstpointer pending)
         troupe_accept(t, 0);
     }
     troupe_expect_one(t, 1, "block-job-cancel");
-    g_assert_cmpuint(count(t, "job-cancel"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-cancel"), ==, 0);
     troupe_accept(t, 1);
-    hold_all(t);
+    troupe_hold_all(t);
     keep(t);
 }
 
@@ -179,8 +166,7 @@ static void test_abort_concluded(void)
 
     troupe_start_ready(t);
     troupe_abort(t);
-    for (unsigned i = 0; i < t->n; i++)
-        troupe_move(t, i, "pending");
+    troupe_hold_all(t);
     troupe_expect(t, "job-cancel");
     for (unsigned i = 0; i < t->n; i++) {
         fake_vm_choose_job(t->vm, t->job[i]);
@@ -212,7 +198,7 @@ static void test_on_record(void)
 
     troupe_start_ready(t);
     troupe_pivot(t);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_expect(t, "job-finalize");
     fake_vm_set_export(t->vm, "e", "top1");
     troupe_restart(t);
@@ -226,7 +212,7 @@ static void test_one_is_finalized(void)
 
     troupe_start_ready(t);
     troupe_pivot(t);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_expect(t, "job-finalize");
     troupe_conclude(t, 0, NULL, 1);
     troupe_restart(t);
@@ -243,7 +229,7 @@ static void test_all_are_merged(void)
 
     troupe_start_ready(t);
     troupe_pivot(t);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_expect(t, "job-finalize");
     troupe_conclude(t, 0, NULL, 1);
     fake_vm_choose_job(t->vm, t->job[1]);
@@ -279,7 +265,7 @@ static void test_one_is_kept(void)
 
     troupe_start_ready(t);
     troupe_abort(t);
-    hold_all(t);
+    troupe_hold_all(t);
     troupe_expect(t, "job-cancel");
     troupe_conclude(t, 1, "Operation canceled", 3);
     troupe_restart(t);
@@ -308,7 +294,7 @@ static void test_ended_by_others(gconstpointer before)
     troupe_keep(t, 1);
     troupe_check_ends(t, "vda=kept vdb=kept");
     troupe_check_record(t, false);
-    g_assert_cmpuint(count(t, "job-complete"), ==, 0);
+    g_assert_cmpuint(troupe_count(t, "job-complete"), ==, 0);
 }
 
 static void test_chosen_in_advance(void)
@@ -321,7 +307,7 @@ static void test_chosen_in_advance(void)
     troupe_move(t, 1, "ready");
     troupe_expect(t, "job-complete");
     troupe_accept_all(t);
-    hold_all(t);
+    troupe_hold_all(t);
     complete(t);
 }
 

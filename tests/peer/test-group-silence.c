@@ -151,6 +151,50 @@ static void test_pivot_never_takes_place(void)
     troupe_check_record(t, false);
 }
 
+/* The guest stands still already while QEMU still owes an answer for the other disk: it is not held
+ * for as long as that takes. */
+static void test_answer_does_not_come(gconstpointer pivot)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    if (pivot)
+        troupe_call_pivot(t);
+    else
+        troupe_call_abort(t);
+    troupe_expect(t, pivot ? "job-complete" : "block-job-cancel");
+    troupe_accept(t, 0);
+    hold_too_long(t, 0);
+    g_assert_cmpuint(t->request->n_answers, ==, 0);
+    troupe_accept(t, 1);
+    domain_check_answer(t->domain, t->request, REFUSAL_NONE);
+    troupe_move(t, 1, "pending");
+    troupe_keep(t, 1);
+    troupe_check_ends(t, "vda=kept vdb=kept");
+    troupe_check_record(t, false);
+}
+
+/* The answer is no, when it comes: the other one is not as it was before, for all that. */
+static void test_answer_comes_too_late(void)
+{
+    g_autoptr(Troupe) t = troupe_new(2);
+
+    troupe_start_ready(t);
+    troupe_call_pivot(t);
+    troupe_expect(t, "job-complete");
+    troupe_accept(t, 0);
+    hold_too_long(t, 0);
+    qmp_peer_reply_error(t->peer, t->command[1], "GenericError", "cannot be completed");
+    domain_check_answer(t->domain, t->request, REFUSAL_QMP);
+    g_assert_cmpint(group_state(disk_vm(t->disk[1])), ==, JOB_STATE_ABORTING);
+    troupe_expect_one(t, 1, "block-job-cancel");
+    troupe_accept(t, 1);
+    troupe_move(t, 1, "pending");
+    troupe_keep(t, 1);
+    troupe_check_ends(t, "vda=kept vdb=kept");
+    troupe_check_record(t, false);
+}
+
 static void test_one_is_never_held(void)
 {
     g_autoptr(Troupe) t = troupe_new(2);
@@ -265,6 +309,11 @@ int main(int argc, char **argv)
     g_test_add_func("/group-silence/reading-before-pivot", test_reading_before_pivot);
     g_test_add_func("/group-silence/pivot-takes-place-later", test_pivot_takes_place_later);
     g_test_add_func("/group-silence/pivot-never-takes-place", test_pivot_never_takes_place);
+    g_test_add_data_func("/group-silence/answer-to-pivot-does-not-come", "pivot",
+                         test_answer_does_not_come);
+    g_test_add_data_func("/group-silence/answer-to-abort-does-not-come", NULL,
+                         test_answer_does_not_come);
+    g_test_add_func("/group-silence/answer-comes-too-late", test_answer_comes_too_late);
     g_test_add_func("/group-silence/one-is-never-held", test_one_is_never_held);
     g_test_add_func("/group-silence/abort-is-not-held-for-ever", test_abort_is_not_held_for_ever);
     g_test_add_func("/group-silence/long-copy", test_long_copy);

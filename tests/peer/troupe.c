@@ -197,6 +197,12 @@ void troupe_move(Troupe *t, unsigned i, const char *status)
     event_wait_idle(t->domain->event);
 }
 
+void troupe_hold_all(Troupe *t)
+{
+    for (unsigned i = 0; i < t->n; i++)
+        troupe_move(t, i, "pending");
+}
+
 void troupe_finish(Troupe *t, unsigned i, const char *error, unsigned depth)
 {
     set_depth(t, i, depth);
@@ -275,6 +281,18 @@ void troupe_check_record(const Troupe *t, bool pivoted)
 
         g_assert_true((stale != NULL) == pivoted);
     }
+}
+
+void troupe_check_all_kept(Troupe *t)
+{
+    troupe_check_ends(t, t->n == 2 ? "vda=kept vdb=kept" : "vda=kept vdb=kept vdc=kept");
+    troupe_check_record(t, false);
+    g_assert_cmpuint(troupe_count(t, "job-finalize"), ==, 0);
+}
+
+unsigned troupe_count(const Troupe *t, const char *command)
+{
+    return qmp_peer_count(t->peer, command);
 }
 
 static void ignore(Vm *vm, int error, const char *text, void *userdata)

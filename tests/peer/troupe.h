@@ -57,6 +57,8 @@ void troupe_abort(Troupe *t);
 
 /* The job of one disk, with the event; NULL for none any more. */
 void troupe_move(Troupe *t, unsigned i, const char *status);
+/* All of them come to the barrier. */
+void troupe_hold_all(Troupe *t);
 /* The job of the disk concludes: with that error, NULL for none, and that many images left. What it
  * was told last is answered. */
 void troupe_finish(Troupe *t, unsigned i, const char *error, unsigned depth);
@@ -74,6 +76,10 @@ void troupe_complete_all(Troupe *t);
 /* The ends, as the news tell them: "vda=kept vdb=kept". Each job has one, and they have one; and
  * there is nothing left of the group. */
 void troupe_check_ends(Troupe *t, const char *ends);
+/* In their order, with nothing on record and nothing finalized; of two or three disks. */
+void troupe_check_all_kept(Troupe *t);
+/* How many such commands QEMU has had. */
+unsigned troupe_count(const Troupe *t, const char *command);
 /* The image that is on record to be booted is the active one or the base, of each disk. */
 void troupe_check_record(const Troupe *t, bool pivoted);
 

@@ -75,11 +75,14 @@ Crew *crew_new(const CrewOptions *options)
     c->disks = options->disks;
     c->path = rig_vm_path("web1");
     c->vm = rig_qemu(c->rig, QEMU_SYSTEM, "web1");
-    qemu_option(c->vm, "-object", "throttle-group,id=slow,x-bps-write=65536");
+    qemu_option(c->vm, "-object", "throttle-group,id=slow,x-bps-write=%u",
+                options->slow_speed > 0 ? options->slow_speed : 65536);
     for (unsigned i = 0; i < c->disks; i++)
         add_disk(c, i, i == c->disks - 1 ? options->oddity : ODDITY_NONE);
     c->guest = guest_new(c->rig->dir, "web1",
-                         &(GuestOptions){.disks = c->disks - extra, .slots = c->options.slots});
+                         &(GuestOptions){.disks = c->disks - extra,
+                                         .slots = c->options.slots,
+                                         .shift = options->shift});
     guest_add_arguments(c->guest, qemu_arguments(c->vm));
     qemu_start(c->vm);
     for (unsigned i = 0; i < c->disks; i++) {

@@ -15,7 +15,7 @@
 
 typedef enum Oddity {
     ODDITY_NONE,
-    ODDITY_SLOW,      /* the base of the last disk takes 64 KiB/s until it is released */
+    ODDITY_SLOW,      /* the base of the last disk takes 64 KiB/s, or slow_speed */
     ODDITY_FULL,      /* the base of the last disk takes no writes */
     ODDITY_ALONE,     /* the last disk has no backing image */
     ODDITY_READ_ONLY, /* the last disk is one more, read-only */
@@ -24,9 +24,11 @@ typedef enum Oddity {
 typedef struct CrewOptions {
     unsigned disks;
     Oddity oddity;
-    bool iothreads; /* each disk is served by a thread of its own */
-    bool drive;     /* -drive instead of -blockdev; without an oddity */
-    unsigned slots; /* of the guest, on each disk; 0: as it likes */
+    bool iothreads;      /* each disk is served by a thread of its own */
+    bool drive;          /* -drive instead of -blockdev; without an oddity */
+    unsigned slots;      /* of the guest, on each disk; 0: as it likes */
+    unsigned shift;      /* GuestOptions.shift */
+    unsigned slow_speed; /* bytes/s of a slow base */
 } CrewOptions;
 
 typedef struct Crew {

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "wait.h"
+#include "throttled.h"
 
 #define DEVICE "/machine/peripheral/vda/virtio-backend"
 /* Every write of the guest dirties a chunk of 64 KiB. All of them are dirty all the time: what the
@@ -27,60 +27,6 @@ static unsigned commit_with(Scene *s, const char *on_deadline, uint64_t usec)
     return from;
 }
 
-/* What QEMU throttles the disk to, with all members. The caller frees it. */
-static char *limits_of(Scene *s)
-{
-    static const char *const members[] = {"bps",
-                                          "bps_rd",
-                                          "bps_wr",
-                                          "iops",
-                                          "iops_rd",
-                                          "iops_wr",
-                                          "bps_max",
-                                          "bps_rd_max",
-                                          "bps_wr_max",
-                                          "iops_max",
-                                          "iops_rd_max",
-                                          "iops_wr_max",
-                                          "iops_wr_max_length",
-                                          "iops_size",
-                                          "group"};
-    json_object *list = qmp_client_command(qemu_monitor(s->vm), "query-block", NULL);
-    GString *text = g_string_new(NULL);
-
-    for (size_t i = 0; i < json_object_array_length(list); i++) {
-        json_object *device = json_object_array_get_idx(list, i), *qdev, *value;
-
-        if (!json_object_object_get_ex(device, "qdev", &qdev) ||
-            strcmp(json_object_get_string(qdev), DEVICE) != 0)
-            continue;
-        for (unsigned k = 0; k < G_N_ELEMENTS(members); k++)
-            if (json_object_object_get_ex(qmp_member(device, "inserted"), members[k], &value))
-                g_string_append_printf(text, "%s=%s ", members[k], json_object_get_string(value));
-    }
-    json_object_put(list);
-    g_assert_cmpstr(text->str, !=, "");
-    return g_string_free(text, FALSE);
-}
-
-typedef struct Limits {
-    Scene *scene;
-    const char *limits;
-} Limits;
-
-static bool are_limits(gpointer data)
-{
-    const Limits *l = data;
-    g_autofree char *now = limits_of(l->scene);
-
-    return strcmp(now, l->limits) == 0;
-}
-
-static bool are_other_limits(gpointer data)
-{
-    return !are_limits(data);
-}
-
 /* A user's own, with a burst. */
 static char *set_own_limits(Scene *s)
 {
@@ -88,18 +34,25 @@ static char *set_own_limits(Scene *s)
                   "{'id': '" DEVICE "', 'bps': 0, 'bps_rd': 50000000, 'bps_wr': 0, 'iops': 0, "
                   "'iops_rd': 900, 'iops_wr': 100000, 'iops_wr_max': 150000, "
                   "'iops_wr_max_length': 2, 'group': 'mine'}");
-    return limits_of(s);
+    return throttled_to(s->vm, "vda");
 }
 
 static void wait_limits(Scene *s, const char *limits)
 {
-    wait_until("the user's own limits", are_limits, &(Limits){s, limits});
+    throttled_wait(s->vm, "vda", limits);
+}
+
+static void check_limits(Scene *s, const char *limits)
+{
+    g_autofree char *now = throttled_to(s->vm, "vda");
+
+    g_assert_cmpstr(now, ==, limits);
 }
 
 /* The guest is slowed down, and QEMU has it so. */
 static void wait_slowed(Scene *s, const char *own)
 {
-    wait_until("a guest that is slowed down", are_other_limits, &(Limits){s, own});
+    throttled_wait_other(s->vm, "vda", own);
     g_assert_true(property_bool(s->recorder, s->disk, JOB_INTERFACE, "Slowed"));
 }
 
@@ -138,7 +91,7 @@ static void test_slow_guest(gconstpointer owner)
 {
     const bool owned = strcmp(owner, "own") == 0;
     g_autoptr(Scene) s = scene_new(&busy);
-    g_autofree char *own = owned ? set_own_limits(s) : limits_of(s);
+    g_autofree char *own = owned ? set_own_limits(s) : throttled_to(s->vm, "vda");
     const unsigned from = commit_with(s, "slow-guest", 3000000);
 
     g_assert_false(property_bool(s->recorder, s->disk, JOB_INTERFACE, "Slowed"));
@@ -187,7 +140,7 @@ static void test_killed(void)
 static void test_killed_and_cancelled(void)
 {
     g_autoptr(Scene) s = scene_new(&busy);
-    g_autofree char *own = limits_of(s), *id = NULL;
+    g_autofree char *own = throttled_to(s->vm, "vda"), *id = NULL;
     const unsigned from = commit_with(s, "slow-guest", 1);
 
     wait_slowed(s, own);
@@ -206,13 +159,14 @@ static void test_killed_and_cancelled(void)
 static void test_stopped(void)
 {
     g_autoptr(Scene) s = scene_new(&busy);
-    g_autofree char *own = set_own_limits(s);
+    g_autofree char *own = set_own_limits(s), *now = NULL;
     const unsigned from = commit_with(s, "slow-guest", 1);
 
     wait_slowed(s, own);
     daemon_stop(s->rig->daemon);
     recorder_wait_owner(s->recorder, false);
-    g_assert_true(are_limits(&(Limits){s, own}));
+    now = throttled_to(s->vm, "vda");
+    g_assert_cmpstr(now, ==, own);
     daemon_start(s->rig->daemon);
     rig_wait_daemon(s->rig);
     g_free(rig_wait_disk(s->rig, "web1", "vda"));
@@ -255,7 +209,7 @@ static void test_pause(void)
 static void test_others(void)
 {
     g_autoptr(Scene) s = scene_new(&busy);
-    g_autofree char *none = limits_of(s), *theirs = NULL;
+    g_autofree char *none = throttled_to(s->vm, "vda"), *theirs = NULL;
     const unsigned from = commit_with(s, "slow-guest", 1);
 
     wait_slowed(s, none);
@@ -264,7 +218,7 @@ static void test_others(void)
     pivot(s, from);
     qemu_wait_no_jobs(s->vm);
     restart_daemon(s);
-    g_assert_true(are_limits(&(Limits){s, theirs}));
+    check_limits(s, theirs);
 }
 
 static void test_cancel(void)
@@ -287,12 +241,12 @@ static void test_cancel(void)
 static void test_keep_waiting(void)
 {
     g_autoptr(Scene) s = scene_new(&busy);
-    g_autofree char *own = limits_of(s);
+    g_autofree char *own = throttled_to(s->vm, "vda");
     const unsigned from = commit_with(s, "keep-waiting", 1000000);
 
     guest_wait_more(s->guest, 0, 5000);
     g_assert_cmpuint(count_ready(s, from), ==, 0);
-    g_assert_true(are_limits(&(Limits){s, own}));
+    check_limits(s, own);
     g_assert_cmpuint(property_u64(s->recorder, s->disk, JOB_INTERFACE, "Remaining"), >, 0);
     g_assert_cmpuint(property_u64(s->recorder, s->disk, JOB_INTERFACE, "Rate"), >, 0);
     property_check_string(s->recorder, s->disk, DISK_INTERFACE, "JobState", "running");

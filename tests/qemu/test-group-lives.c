@@ -111,10 +111,13 @@ static void test_unplug_of_drive(void)
     g_autoptr(Crew) c = crew_new(&(CrewOptions){.disks = 2, .drive = true});
     const unsigned from = crew_commit_until_ready(c);
     const char *const results[] = {"kept", "kept"};
+    g_autofree char *active = NULL;
     Awaited awaited = {c, 1};
 
     unplug_last(c);
     crew_check_finished(c, from, results);
+    active = qemu_active_file(c->vm, "/machine/peripheral/vda");
+    g_assert_cmpstr(active, ==, c->top[0]);
     wait_until("the disk is gone", is_gone, &awaited);
     crew_commit_until_ready(c);
 }

@@ -5,6 +5,7 @@
  * that are kept, hold one and the same instant of it.
  */
 #include <assert.h>
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "bus-options.h"
@@ -85,27 +86,73 @@ static void test_member_is_not_ended_alone(void)
     recorder_refused(c->recorder, SERVICE_ERROR("NoJob"), c->path, VM_INTERFACE, "Abort", NULL);
 }
 
-static void test_one_fails(void)
+/* The last disk has ended so, the others are kept, and the guest is on all of its overlays. */
+static void check_on_overlays(Crew *c, unsigned from, const char *last)
 {
-    g_autoptr(Crew) c = crew_new(&(CrewOptions){.disks = 3, .oddity = ODDITY_FULL});
-    const unsigned from = crew_commit(c);
-    const char *const results[] = {"kept", "kept", "failed"};
+    const char *results[CREW_DISKS_MAX];
 
+    for (unsigned i = 0; i < c->disks; i++)
+        results[i] = i == c->disks - 1 ? last : "kept";
     crew_check_finished(c, from, results);
-    crew_check_nothing_lost(c, c->top, 3);
+    for (unsigned i = 0; i < c->disks; i++)
+        g_assert_cmpuint(property_u32(c->recorder, c->disk[i], DISK_INTERFACE, "ChainDepth"), ==,
+                         2);
+    crew_check_nothing_lost(c, c->top, c->disks);
 }
 
-/* At the barrier of one disk the other one is ended by somebody else. */
-static void test_one_is_cancelled_when_ready(void)
+static void test_one_fails(gconstpointer disks)
 {
-    g_autoptr(Crew) c = crew_new(&(CrewOptions){.disks = 2, .oddity = ODDITY_NONE});
-    const unsigned from = crew_commit_until_ready(c);
-    g_autofree char *id = property_string(c->recorder, c->disk[1], JOB_INTERFACE, "Id");
-    const char *const results[] = {"kept", "cancelled"};
+    g_autoptr(Crew) c =
+        crew_new(&(CrewOptions){.disks = GPOINTER_TO_UINT(disks), .oddity = ODDITY_FULL});
+    const unsigned from = crew_commit(c);
 
+    check_on_overlays(c, from, "failed");
+}
+
+static char *last_job(Crew *c)
+{
+    return property_string(c->recorder, c->disk[c->disks - 1], JOB_INTERFACE, "Id");
+}
+
+/* Through another monitor, as the rest of this kind. */
+static void test_one_is_cancelled_while_running(void)
+{
+    g_autoptr(Crew) c = crew_new(&(CrewOptions){.disks = 2, .oddity = ODDITY_SLOW});
+    const unsigned from = crew_commit(c);
+    g_autofree char *id = NULL;
+
+    recorder_wait(c->recorder, from, (Sought){.path = c->disk[0], .member = "JobReady"});
+    id = last_job(c);
     qmp_client_do(qemu_monitor(c->vm), "job-cancel", "{'id': '%s'}", id);
-    crew_check_finished(c, from, results);
-    crew_check_nothing_lost(c, c->top, 2);
+    check_on_overlays(c, from, "cancelled");
+}
+
+/* QEMU holds the job at the barrier, to whatever end it was sent there. */
+static void test_one_is_ended_when_ready(gconstpointer command)
+{
+    const bool at_once = strcmp(command, "job-cancel") == 0;
+    const char *key = strcmp(command, "block-job-cancel") == 0 ? "device" : "id";
+    g_autoptr(Crew) c = crew_new(&(CrewOptions){.disks = 8, .oddity = ODDITY_NONE});
+    const unsigned from = crew_commit_until_ready(c);
+    g_autofree char *id = last_job(c);
+
+    qmp_client_do(qemu_monitor(c->vm), command, "{'%s': '%s'}", key, id);
+    check_on_overlays(c, from, at_once ? "cancelled" : "kept");
+}
+
+/* All are held, and that cannot be put on record, of which a part is written before: none is handed
+ * over. */
+static void test_record_cannot_be_written(gconstpointer disks)
+{
+    g_autoptr(Crew) c =
+        crew_new(&(CrewOptions){.disks = GPOINTER_TO_UINT(disks), .oddity = ODDITY_NONE});
+    g_autofree char *in_the_way = g_strdup_printf("%s/together", daemon_state(c->rig->daemon));
+    const unsigned from = crew_commit_until_ready(c);
+
+    g_assert_cmpint(g_mkdir(in_the_way, 0700), ==, 0);
+    crew_call(c, "Pivot");
+    check_on_overlays(c, from, "kept");
+    crew_check_one_instant(c, c->base);
 }
 
 static void test_left_out(gconstpointer oddity)
@@ -154,8 +201,12 @@ static void test_refusals(void)
     g_assert_nonnull(strstr(refused(INVALID_ARGS, 2, "active", "b", 1, "disks", "as",
                                     BUS_OPTION_ARRAY_MAX + 1, MANY("vdz"), "vdz"),
                             "1 to 256 strings"));
-    /* Each names the VM. */
+    refused(INVALID_ARGS, 2, "active", "b", 1, "on-deadline", "s", "cancel");
+    /* Each names the VM; what is about one disk is sent there, and not known here. */
     g_assert_nonnull(strstr(refused(INVALID_ARGS, 1, "top", "s", "1"), "VM 'web1': "));
+    g_assert_nonnull(strstr(refused(INVALID_ARGS, 1, "base", "s", "1"), "one by one"));
+    g_assert_nonnull(strstr(refused(INVALID_ARGS, 1, "backing-file", "s", "x"), "one by one"));
+    g_assert_null(strstr(refused(INVALID_ARGS, 1, "tops", "s", "1"), "'top',"));
     recorder_refused(c->recorder, SERVICE_ERROR("NoJob"), c->path, VM_INTERFACE, "Pivot", NULL);
     g_assert_cmpuint(qemu_count_jobs(c->vm), ==, 0);
 
@@ -179,8 +230,19 @@ int main(int argc, char *argv[])
     g_test_add_data_func("/group/eight-disks-keep", GUINT_TO_POINTER(8), test_keep);
     g_test_add_func("/group/abort-mixed", test_abort_running);
     g_test_add_func("/group/member-is-not-ended-alone", test_member_is_not_ended_alone);
-    g_test_add_func("/group/one-fails", test_one_fails);
-    g_test_add_func("/group/one-is-cancelled-when-ready", test_one_is_cancelled_when_ready);
+    g_test_add_data_func("/group/one-of-two-fails", GUINT_TO_POINTER(2), test_one_fails);
+    g_test_add_data_func("/group/one-of-eight-fails", GUINT_TO_POINTER(8), test_one_fails);
+    g_test_add_func("/group/one-is-cancelled-while-running", test_one_is_cancelled_while_running);
+    g_test_add_data_func("/group/one-is-cancelled-when-ready", "job-cancel",
+                         test_one_is_ended_when_ready);
+    g_test_add_data_func("/group/one-is-ended-softly-by-others", "block-job-cancel",
+                         test_one_is_ended_when_ready);
+    g_test_add_data_func("/group/one-is-completed-by-others", "job-complete",
+                         test_one_is_ended_when_ready);
+    g_test_add_data_func("/group/two-disks-record-cannot-be-written", GUINT_TO_POINTER(2),
+                         test_record_cannot_be_written);
+    g_test_add_data_func("/group/eight-disks-record-cannot-be-written", GUINT_TO_POINTER(8),
+                         test_record_cannot_be_written);
     g_test_add_data_func("/group/disk-without-backing-is-left-out", GUINT_TO_POINTER(ODDITY_ALONE),
                          test_left_out);
     g_test_add_data_func("/group/read-only-disk-is-left-out", GUINT_TO_POINTER(ODDITY_READ_ONLY),
