@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "block.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "json.h"
 #include "text.h"
-
-#define BLOCK_COMMIT "block-commit"
 
 static json_object *args_with(const char *key, const char *value)
 {
@@ -27,11 +24,11 @@ static int call_with(Qmp *q, const char *command, const char *key, const char *v
     return args ? qmp_call(q, command, args, timeout, callback, userdata) : -ENOMEM;
 }
 
-static json_object *commit_args(const BlockCommit *c)
+int block_commit(Qmp *q, const BlockCommit *c, QmpReplyFunc callback, void *userdata)
 {
     json_object *args = args_with("job-id", c->job);
     if (!args)
-        return NULL;
+        return -ENOMEM;
 
     json_object_object_add(args, "device", json_object_new_string(c->root));
     if (c->top)
@@ -44,97 +41,43 @@ static json_object *commit_args(const BlockCommit *c)
         json_object_object_add(args, "backing-file", json_object_new_string(c->backing_file));
     json_object_object_add(args, "auto-finalize", json_object_new_boolean(c->auto_finalize));
     json_object_object_add(args, "auto-dismiss", json_object_new_boolean(false));
-    return args;
-}
-
-int block_commit(Qmp *q, const BlockCommit *c, QmpReplyFunc callback, void *userdata)
-{
-    json_object *args = commit_args(c);
-
-    return args ? qmp_call(q, BLOCK_COMMIT, args, QMP_DRAIN_USEC, callback, userdata) : -ENOMEM;
-}
-
-/* Takes args, which may be NULL. */
-static char *command_text(const char *command, json_object *args)
-{
-    _cleanup_(json_object_putp) json_object *o = json_object_new_object();
-    if (!o || !args) {
-        json_object_put(args);
-        return NULL;
-    }
-
-    json_object_object_add(o, "execute", json_object_new_string(command));
-    json_object_object_add(o, "arguments", args);
-    const char *text =
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    return text ? strdup(text) : NULL;
-}
-
-char *block_commit_text(const BlockCommit *c)
-{
-    return command_text(BLOCK_COMMIT, commit_args(c));
-}
-
-static const struct {
-    const char *command, *key;
-    uint64_t timeout;
-} verbs[] = {
-    [BLOCK_JOB_COMPLETE] = {"job-complete", "id", QMP_DRAIN_USEC},
-    /* The only soft way: job-cancel always forces (job-qmp.c). Not deprecated as of QEMU 11.1. */
-    [BLOCK_JOB_CANCEL] = {"block-job-cancel", "device", QMP_DRAIN_USEC},
-    [BLOCK_JOB_FORCE_CANCEL] = {"job-cancel", "id", QMP_DRAIN_USEC},
-    [BLOCK_JOB_FINALIZE] = {"job-finalize", "id", QMP_DRAIN_USEC},
-    [BLOCK_JOB_DISMISS] = {"job-dismiss", "id", QMP_DRAIN_USEC},
-    [BLOCK_JOB_PAUSE] = {"job-pause", "id", QMP_COMMAND_USEC},
-    [BLOCK_JOB_RESUME] = {"job-resume", "id", QMP_COMMAND_USEC},
-};
-static_assert(ELEMENTSOF(verbs) == BLOCK_JOB_VERB_MAX_, "each verb has a command");
-
-char *block_job_text(BlockJobVerb verb, const char *job)
-{
-    return command_text(verbs[verb].command, args_with(verbs[verb].key, job));
-}
-
-static int call_verb(Qmp *q, BlockJobVerb verb, const char *job, QmpReplyFunc callback,
-                     void *userdata)
-{
-    return call_with(q, verbs[verb].command, verbs[verb].key, job, verbs[verb].timeout, callback,
-                     userdata);
+    return qmp_call(q, "block-commit", args, QMP_DRAIN_USEC, callback, userdata);
 }
 
 int block_job_complete(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata)
 {
-    return call_verb(q, BLOCK_JOB_COMPLETE, job, callback, userdata);
+    return call_with(q, "job-complete", "id", job, QMP_DRAIN_USEC, callback, userdata);
 }
 
+/* The only soft way: job-cancel always forces (job-qmp.c). Not deprecated as of QEMU 11.1. */
 int block_job_cancel(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata)
 {
-    return call_verb(q, BLOCK_JOB_CANCEL, job, callback, userdata);
+    return call_with(q, "block-job-cancel", "device", job, QMP_DRAIN_USEC, callback, userdata);
 }
 
 int block_job_force_cancel(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata)
 {
-    return call_verb(q, BLOCK_JOB_FORCE_CANCEL, job, callback, userdata);
+    return call_with(q, "job-cancel", "id", job, QMP_DRAIN_USEC, callback, userdata);
 }
 
 int block_job_finalize(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata)
 {
-    return call_verb(q, BLOCK_JOB_FINALIZE, job, callback, userdata);
+    return call_with(q, "job-finalize", "id", job, QMP_DRAIN_USEC, callback, userdata);
 }
 
 int block_job_dismiss(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata)
 {
-    return call_verb(q, BLOCK_JOB_DISMISS, job, callback, userdata);
+    return call_with(q, "job-dismiss", "id", job, QMP_DRAIN_USEC, callback, userdata);
 }
 
 int block_job_pause(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata)
 {
-    return call_verb(q, BLOCK_JOB_PAUSE, job, callback, userdata);
+    return call_with(q, "job-pause", "id", job, QMP_COMMAND_USEC, callback, userdata);
 }
 
 int block_job_resume(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata)
 {
-    return call_verb(q, BLOCK_JOB_RESUME, job, callback, userdata);
+    return call_with(q, "job-resume", "id", job, QMP_COMMAND_USEC, callback, userdata);
 }
 
 int block_job_set_speed(Qmp *q, const char *job, uint64_t speed, QmpReplyFunc callback,

@@ -55,24 +55,6 @@ typedef struct BlockCommit {
 } BlockCommit;
 
 int block_commit(Qmp *q, const BlockCommit *c, QmpReplyFunc callback, void *userdata);
-/* The same as JSON text, for people: the command without the id that each one gets. The caller
- * frees; NULL without memory. */
-char *block_commit_text(const BlockCommit *c);
-
-typedef enum BlockJobVerb {
-    BLOCK_JOB_COMPLETE,
-    BLOCK_JOB_CANCEL,
-    BLOCK_JOB_FORCE_CANCEL,
-    BLOCK_JOB_FINALIZE,
-    BLOCK_JOB_DISMISS,
-    BLOCK_JOB_PAUSE,
-    BLOCK_JOB_RESUME,
-    BLOCK_JOB_VERB_MAX_,
-} BlockJobVerb;
-
-/* As block_commit_text(), what the function of that name sends. */
-char *block_job_text(BlockJobVerb verb, const char *job);
-
 int block_job_complete(Qmp *q, const char *job, QmpReplyFunc callback, void *userdata);
 /* Soft: a ready job ends with the copy kept; before, it is cancelled. QEMU refuses it for a job
  * that a user has paused. */

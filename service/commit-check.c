@@ -246,25 +246,11 @@ static int describe(CommitReport *r, const CommitOptions *o)
     return k < 0 ? k : warn(r);
 }
 
-/* What the job as it would start now would be sent: its beginning, its end, nothing that asks. */
-static int list_commands(CommitReport *r, Disk *d, const CommitPlan *plan)
+static int on_command(const char *text, void *userdata)
 {
-    _cleanup_(commit_freep) Commit *c = NULL;
-    const bool keeps = plan->on_ready == JOB_ON_READY_KEEP;
-    BlockJobVerb end = keeps ? BLOCK_JOB_CANCEL : BLOCK_JOB_COMPLETE;
-    BlockJobVerb at_barrier = keeps ? BLOCK_JOB_FORCE_CANCEL : BLOCK_JOB_FINALIZE;
+    CommitReport *r = userdata;
 
-    int k = commit_draft(d, plan, &c);
-    if (k < 0)
-        return k;
-
-    BlockCommit command = commit_command(c);
-    k = texts_add(&r->commands, block_commit_text(&command));
-    if (k >= 0 && plan->active)
-        k = texts_add(&r->commands, block_job_text(end, command.job));
-    if (k >= 0 && !command.auto_finalize)
-        k = texts_add(&r->commands, block_job_text(at_barrier, command.job));
-    return k < 0 ? k : texts_add(&r->commands, block_job_text(BLOCK_JOB_DISMISS, command.job));
+    return texts_add(&r->commands, strdup(text));
 }
 
 /* The answer that the commit would get: a job in the way comes first. */
@@ -284,7 +270,7 @@ static int judge(CommitReport *r, Disk *d, const CommitOptions *o, uid_t uid)
     if (r->refusal.kind == REFUSAL_NO_MEMORY)
         k = -ENOMEM;
     if (k >= 0 && r->refusal.kind == REFUSAL_NONE)
-        k = list_commands(r, d, &plan);
+        k = commit_rehearse(d, &plan, on_command, r);
     commit_plan_done(&plan);
     return k;
 }

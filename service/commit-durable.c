@@ -146,7 +146,7 @@ static void close_dropped(Commit *c)
     close_next(commit_qmp(c), closing);
 }
 
-void commit_close_below(const Commit *c)
+void commit_close_dropped(const Commit *c)
 {
     Closing *closing = find_dropped(c);
 
@@ -154,11 +154,16 @@ void commit_close_below(const Commit *c)
         close_next(commit_qmp(c), closing);
 }
 
+/* Whether the job leaves a base open for writing that was not so before. */
+static bool leaves_writable(const Commit *c, JobResult result)
+{
+    return c->active && result != JOB_RESULT_COMPLETED && c->base_read_only;
+}
+
 static void restore_read_only(Commit *c)
 {
     const GraphVertex *base = graph_find(vm_graph(disk_vm(c->disk)), GRAPH_NODE, c->base);
-    bool wanted = c->active && c->result != JOB_RESULT_COMPLETED && c->base_read_only && base &&
-                  !base->read_only;
+    bool wanted = leaves_writable(c, c->result) && base && !base->read_only;
     CommitRef *ref = wanted ? commit_ref_new(c) : NULL;
 
     if (ref && block_set_read_only(commit_qmp(c), c->base, on_read_only, ref) >= 0)
@@ -206,17 +211,47 @@ static void flush_node(Commit *c, const GraphVertex *node)
     note_failure(c, strerror(-r));
 }
 
-void commit_make_durable(Commit *c)
+/* The nodes that nothing but us flushes; NULL for none. */
+#define UNFLUSHED_MAX 3
+typedef struct Unflushed {
+    const GraphVertex *nodes[UNFLUSHED_MAX];
+} Unflushed;
+
+static Unflushed find_unflushed(const Commit *c, JobResult result)
 {
     const Graph *g = vm_graph(disk_vm(c->disk));
     const GraphVertex *base = graph_find(g, GRAPH_NODE, c->base);
 
-    if (!c->active && c->result == JOB_RESULT_COMPLETED && base) {
-        /* A format node does not pass the flush on to a file that nobody writes to any more. */
-        flush_node(c, base);
-        flush_node(c, graph_child(g, base, "data-file"));
-        flush_node(c, graph_child(g, base, "file"));
-    }
+    if (c->active || result != JOB_RESULT_COMPLETED || !base)
+        return (Unflushed){};
+    /* A format node does not pass the flush on to a file that nobody writes to any more. */
+    return (Unflushed){{base, graph_child(g, base, "data-file"), graph_child(g, base, "file")}};
+}
+
+void commit_make_durable(Commit *c)
+{
+    Unflushed u = find_unflushed(c, c->result);
+
+    for (size_t i = 0; i < UNFLUSHED_MAX; i++)
+        flush_node(c, u.nodes[i]);
     if (c->flushes == 0)
         restore_read_only(c);
+}
+
+static void ignore_flush(int error, const char *text, void *userdata)
+{
+}
+
+void commit_write_durable(Commit *c, JobResult result)
+{
+    Unflushed u = find_unflushed(c, result);
+
+    for (size_t i = 0; i < UNFLUSHED_MAX; i++)
+        if (u.nodes[i])
+            (void)block_flush(c->dry, u.nodes[i]->name, ignore_flush, /* userdata= */ NULL);
+    if (leaves_writable(c, result))
+        (void)block_set_read_only(c->dry, c->base, /* callback= */ NULL, NULL);
+    if (c->active && result == JOB_RESULT_COMPLETED)
+        commit_close_dropped(c);
+    qmp_dry_answer(c->dry);
 }

@@ -308,6 +308,15 @@ static void log_end(const Commit *c, JobResult result, RefusalKind error, const 
              context.result, *message ? ": " : "", message);
 }
 
+void commit_clear_up(Commit *c, JobResult result)
+{
+    commit_remove_recorder(c);
+    if (!c->gone)
+        (void)block_job_dismiss(commit_qmp(c), c->qemu_id, /* callback= */ NULL, NULL);
+    if (!c->active && result == JOB_RESULT_COMPLETED)
+        commit_close_dropped(c);
+}
+
 #define CUT_OFF_TEXT "The deadline passed before the job was ready"
 
 void commit_finish(Commit *c, JobResult result)
@@ -339,12 +348,8 @@ void commit_finish(Commit *c, JobResult result)
     if (!vm_qmp(vm))
         return; /* the VM went away */
 
-    commit_remove_recorder(c);
     /* Announced first: a job that QEMU still lists is found again by a successor of ours. */
-    if (!c->gone)
-        (void)block_job_dismiss(vm_qmp(vm), c->qemu_id, /* callback= */ NULL, NULL);
-    if (!c->active && result == JOB_RESULT_COMPLETED)
-        commit_close_below(c);
+    commit_clear_up(c, result);
     /* What outlived its device goes now; a lone node that was merged shows its base. */
     if (disk_is_gone(c->disk) || disk_is_lone(c->disk))
         vm_refresh_unasked(vm);

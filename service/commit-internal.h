@@ -24,6 +24,7 @@ struct Commit {
     char *qemu_id;
     JobMachine machine;
     CommitRef *refs;
+    Qmp *dry; /* a draft: what it would send goes there. NULL for a job */
 
     char *type;   /* QAPI type JobType */
     bool foreign; /* somebody else's, through another monitor: shown, not driven */
@@ -83,6 +84,9 @@ struct Commit {
 int commit_new(Disk *d, const CommitPlan *plan, Commit **ret);
 /* The job as it starts now: with its id, on no disk yet. */
 int commit_draft(Disk *d, const CommitPlan *plan, Commit **ret);
+/* What the job would send to QEMU as it would start now, in order, where nothing goes wrong;
+ * nothing that asks. -ENOMEM. */
+int commit_rehearse(Disk *d, const CommitPlan *plan, QmpWrittenFunc written, void *userdata);
 /* What starts it; borrows from the job. */
 BlockCommit commit_command(const Commit *c);
 /* "vmdisk-commit-…" for QEMU: carries what a restart must know. */
@@ -186,10 +190,14 @@ void commit_record(Commit *c);
 void commit_settle(Commit *c);
 /* Flushes what the job wrote, sets the base back to read-only, then finishes. */
 void commit_make_durable(Commit *c);
+/* The commands of that, for a draft. */
+void commit_write_durable(Commit *c, JobResult result);
+/* Takes away what the job leaves in QEMU. */
+void commit_clear_up(Commit *c, JobResult result);
 void commit_finish(Commit *c, JobResult result);
-/* Closes the nodes that a commit below the active layer has put out of use. The job keeps them
- * until it is dismissed. */
-void commit_close_below(const Commit *c);
+/* Closes the nodes that a merge has put out of use. A job below the active layer keeps them until
+ * it is dismissed. */
+void commit_close_dropped(const Commit *c);
 /* Ends QEMU's job so that it can be started again for a handover by QEMU alone. */
 void commit_restart(Commit *c);
 /* That job has ended: starts the new one. */

@@ -114,7 +114,7 @@ Commit *commit_ref_free(CommitRef *ref)
 
 Qmp *commit_qmp(const Commit *c)
 {
-    return vm_qmp(disk_vm(c->disk));
+    return c->dry ? c->dry : vm_qmp(disk_vm(c->disk));
 }
 
 void commit_announce(Commit *c, unsigned changes)

@@ -75,6 +75,12 @@ typedef enum QmpStart {
 /* Takes fd, also on failure. */
 int qmp_new(sd_event *event, int fd, QmpStart how, const QmpObserver *observer, void *userdata,
             Qmp **ret);
+/* One that leads nowhere, for looking at commands that are not to be sent: written() gets each as
+ * JSON text without its id. Its error is that of qmp_call(). */
+typedef int (*QmpWrittenFunc)(const char *text, void *userdata);
+int qmp_new_dry(QmpWrittenFunc written, void *userdata, Qmp **ret);
+/* Answers yes to all that was written down, and to what follows from that. */
+void qmp_dry_answer(Qmp *q);
 Qmp *qmp_free(Qmp *q);
 DEFINE_CLEANUP(Qmp, qmp_free)
 

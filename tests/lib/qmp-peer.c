@@ -306,6 +306,12 @@ static bool is_waiting(gpointer data)
     return !g_queue_is_empty(&p->waiting);
 }
 
+QmpPeerCommand *qmp_peer_take(QmpPeer *p)
+{
+    event_wait_until(p->event, "a command", is_waiting, p);
+    return g_queue_pop_head(&p->waiting);
+}
+
 QmpPeerCommand *qmp_peer_expect(QmpPeer *p, const char *command)
 {
     g_autofree char *what = g_strdup_printf("command %s", command);
@@ -376,4 +382,9 @@ unsigned qmp_peer_count(const QmpPeer *p, const char *command)
         n += g_str_equal(c->name, command);
     }
     return n;
+}
+
+const QmpPeerCommand *qmp_peer_at(const QmpPeer *p, unsigned i)
+{
+    return i < p->arrived->len ? g_ptr_array_index(p->arrived, i) : NULL;
 }

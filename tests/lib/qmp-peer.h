@@ -49,6 +49,8 @@ void qmp_peer_let_wait(QmpPeer *p, const char *command);
 
 /* Runs the loop until a command waits, and takes it; it has to be that one. The peer owns it. */
 QmpPeerCommand *qmp_peer_expect(QmpPeer *p, const char *command);
+/* The same for any command. */
+QmpPeerCommand *qmp_peer_take(QmpPeer *p);
 void qmp_peer_reply(QmpPeer *p, const QmpPeerCommand *c, const char *value);
 void qmp_peer_reply_error(QmpPeer *p, const QmpPeerCommand *c, const char *error_class,
                           const char *text);
@@ -70,3 +72,5 @@ void qmp_peer_stop_reading(QmpPeer *p, bool stop);
 bool qmp_peer_is_alone(const QmpPeer *p);
 /* How many commands of that name have arrived. */
 unsigned qmp_peer_count(const QmpPeer *p, const char *command);
+/* Every command that has arrived, answered or not, in order; NULL beyond the last. */
+const QmpPeerCommand *qmp_peer_at(const QmpPeer *p, unsigned i);

@@ -10,12 +10,15 @@
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct Relay {
     int monitor, daemon;
     GThread *thread;
     gint stop; /* atomic */
+    GMutex lock;
+    GString *said; /* by the daemon */
 };
 
 /* The other side has not read what was sent. */
@@ -50,6 +53,14 @@ static bool send_one_by_one(Relay *r, const char *bytes, ssize_t n)
     return true;
 }
 
+static bool hand_on(Relay *r, const char *bytes, ssize_t n)
+{
+    g_mutex_lock(&r->lock);
+    g_string_append_len(r->said, bytes, n);
+    g_mutex_unlock(&r->lock);
+    return send_all(r->monitor, bytes, n);
+}
+
 static gpointer run(gpointer data)
 {
     Relay *r = data;
@@ -66,8 +77,7 @@ static gpointer run(gpointer data)
             ssize_t n = fds[i].revents ? recv(fds[i].fd, bytes, sizeof(bytes), 0) : -1;
 
             if (fds[i].revents)
-                open = n > 0 &&
-                       (i == 0 ? send_one_by_one(r, bytes, n) : send_all(r->monitor, bytes, n));
+                open = n > 0 && (i == 0 ? send_one_by_one(r, bytes, n) : hand_on(r, bytes, n));
         }
         if (!open)
             break;
@@ -77,13 +87,26 @@ static gpointer run(gpointer data)
     return NULL;
 }
 
-Relay *relay_start(int monitor, int *ret_fd)
+static int dial(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&address, sizeof(address)), ==, 0);
+    return fd;
+}
+
+Relay *relay_start(const char *path, int *ret_fd)
 {
     Relay *r = g_new0(Relay, 1);
     int pair[2];
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
-    r->monitor = monitor;
+    g_mutex_init(&r->lock);
+    r->said = g_string_new(NULL);
+    r->monitor = dial(path);
     r->daemon = pair[0];
     r->thread = g_thread_new("relay", run, r);
     *ret_fd = pair[1];
@@ -98,5 +121,15 @@ void relay_free(Relay *r)
     g_thread_join(r->thread);
     close(r->monitor);
     close(r->daemon);
+    g_mutex_clear(&r->lock);
+    g_string_free(r->said, TRUE);
     g_free(r);
+}
+
+char *relay_said(Relay *r)
+{
+    g_mutex_lock(&r->lock);
+    char *said = g_strdup(r->said->str);
+    g_mutex_unlock(&r->lock);
+    return said;
 }

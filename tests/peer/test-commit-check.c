@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The commands that a check lists are those that QEMU gets when the commit is done, byte by byte;
- * only the time in the job's id is another.
+ * The commands that a check lists are those that QEMU gets from the start of the commit to the end,
+ * byte by byte; only the time in the job's id is another.
  */
 #include <glib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "play.h"
 
 #define UID 1000
+#define CHAIN "top upper lower base"
 
 typedef struct Checked {
     bool answered;
@@ -69,73 +70,117 @@ static char *text_of(const QmpPeerCommand *c)
                                c->args, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
-/* What QEMU gets next is that command; answers it after job and chain (NULL: as before) have got
- * that far. */
-static void play_command(Play *p, const char *name, const char *status, const char *nodes,
-                         GPtrArray *seen)
-{
-    QmpPeerCommand *c = qmp_peer_expect(p->peer, name);
-
-    g_ptr_array_add(seen, text_of(c));
-    if (nodes)
-        fake_vm_set_disk(p->vm, "vda", nodes);
-    if (strcmp(name, "block-commit") == 0)
-        fake_vm_add_job(p->vm, c, status);
-    else if (status)
-        fake_vm_move(p->vm, status);
-    qmp_peer_reply(p->peer, c, "{}");
-    event_wait_idle(p->domain->event);
-}
-
-/* The commit, to its end: what QEMU got. */
-static char **run(Play *p, const CommitOptions *o, bool exported, const char *nodes_after)
-{
-    GPtrArray *seen = g_ptr_array_new();
-    const bool keeps = o->on_ready == JOB_ON_READY_KEEP;
-
-    p->request = domain_request(p->domain);
-    disk_commit(p->disk, o, UID, domain_done, p->request);
-    play_command(p, "block-commit", o->active ? "ready" : "pending", NULL, seen);
-    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
-    if (o->active && o->on_ready == JOB_ON_READY_WAIT)
-        p->request = domain_pivot(p->domain, p->disk);
-    if (o->active)
-        play_command(p, keeps ? "block-job-cancel" : "job-complete",
-                     exported ? "concluded" : "pending", exported ? nodes_after : NULL, seen);
-    if (!exported)
-        play_command(p, keeps ? "job-cancel" : "job-finalize", "concluded", nodes_after, seen);
-    play_command(p, "job-dismiss", NULL, NULL, seen);
-    g_ptr_array_add(seen, NULL);
-    return (char **)g_ptr_array_free(seen, FALSE);
-}
-
-static char *id_in(const char *block_commit)
-{
-    g_autoptr(GRegex) regex = g_regex_new("\"job-id\":\"([^\"]+)\"", 0, 0, NULL);
-    g_autoptr(GMatchInfo) match = NULL;
-
-    g_assert_true(g_regex_match(regex, block_commit, 0, &match));
-    return g_match_info_fetch(match, 1);
-}
-
 typedef struct Case {
     const char *name;
     CommitOptions options;
     bool exported;
-    const char *nodes_after;
+    const char *bitmap;      /* a node that has a dirty bitmap "n"; NULL for none */
+    const char *nodes_after; /* the chain that the commit leaves */
+    const char *left;        /* from the top down to the base, where they leave that chain */
 } Case;
+
+#define BITMAP(name)                                                                               \
+    "{'name': '" name "', 'persistent': true, 'recording': true, 'busy': false, "                  \
+    "'granularity': 65536, 'count': 131072}"
+#define RECORDER BITMAP("vmdisk-recorder")
+
+static bool is_one_of(const QmpPeerCommand *c, const char *const *names)
+{
+    return g_strv_contains(names, c->name);
+}
+
+/* QEMU does what it is told; at the barrier, and at the end of the job, what is there then. */
+static void obey(const Play *p, const Case *k, const QmpPeerCommand *c)
+{
+    static const char *const asked[] = {"job-complete", "block-job-cancel", NULL};
+    static const char *const told[] = {"job-finalize", "job-cancel", NULL};
+    const char *base = k->options.base ? k->options.base : "base";
+    const bool recorded = qmp_peer_count(p->peer, "block-dirty-bitmap-add") > 0;
+
+    if (strcmp(c->name, "block-dirty-bitmap-add") == 0)
+        fake_vm_set_bitmaps(p->vm, base, "[" RECORDER "]");
+    else if (strcmp(c->name, "transaction") == 0)
+        fake_vm_set_bitmaps(p->vm, base,
+                            recorded ? "[" RECORDER ", " BITMAP("n") "]" : "[" BITMAP("n") "]");
+    else if (strcmp(c->name, "block-commit") == 0)
+        fake_vm_add_job(p->vm, c, k->options.active ? "ready" : "pending");
+    else if (is_one_of(c, told) || (is_one_of(c, asked) && k->exported)) {
+        /* The nodes were opened by name, and stay. */
+        fake_vm_set_chain(p->vm, "left", k->left);
+        fake_vm_set_disk(p->vm, "vda", k->nodes_after);
+        /* A commit of the active layer leaves its base open for writing. */
+        if (k->options.active)
+            fake_vm_set_writable(p->vm, base);
+        fake_vm_move(p->vm, "concluded");
+    } else if (is_one_of(c, asked))
+        fake_vm_move(p->vm, "pending");
+    else if (strcmp(c->name, "job-dismiss") == 0)
+        fake_vm_move(p->vm, NULL);
+}
+
+/* Those that ask for nothing. */
+static char **commands_since(const Play *p, unsigned from)
+{
+    GPtrArray *texts = g_ptr_array_new();
+    const QmpPeerCommand *c;
+
+    for (unsigned i = from; (c = qmp_peer_at(p->peer, i)); i++)
+        if (!strstr(c->name, "query"))
+            g_ptr_array_add(texts, text_of(c));
+    g_ptr_array_add(texts, NULL);
+    return (char **)g_ptr_array_free(texts, FALSE);
+}
+
+/* The commit, to its end: what QEMU got. */
+static char **run(Play *p, const Case *k)
+{
+    unsigned from = 0;
+
+    while (qmp_peer_at(p->peer, from))
+        from++;
+    p->request = domain_request(p->domain);
+    disk_commit(p->disk, &k->options, UID, domain_done, p->request);
+    while (qmp_peer_count(p->peer, "job-dismiss") == 0) {
+        QmpPeerCommand *c = qmp_peer_take(p->peer);
+        const bool started = strcmp(c->name, "block-commit") == 0;
+
+        obey(p, k, c);
+        qmp_peer_reply(p->peer, c, "{}");
+        event_wait_idle(p->domain->event);
+        if (started && k->options.active && k->options.on_ready == JOB_ON_READY_WAIT)
+            p->request = domain_pivot(p->domain, p->disk);
+    }
+    event_wait_idle(p->domain->event);
+    return commands_since(p, from);
+}
+
+static char *find_id(char *const *commands)
+{
+    g_autoptr(GRegex) regex = g_regex_new("\"job-id\":\"([^\"]+)\"", 0, 0, NULL);
+    g_autoptr(GMatchInfo) match = NULL;
+
+    for (; *commands; commands++) {
+        g_clear_pointer(&match, g_match_info_free);
+        if (g_regex_match(regex, *commands, 0, &match))
+            return g_match_info_fetch(match, 1);
+    }
+    g_assert_not_reached();
+}
 
 static void test_commands(gconstpointer data)
 {
     const Case *k = data;
-    g_autoptr(Play) p = play_new("top upper lower base");
+    g_autoptr(Play) p = play_new(CHAIN);
 
     if (k->exported)
         fake_vm_set_export(p->vm, "export", "top");
+    if (k->bitmap)
+        fake_vm_set_bitmaps(p->vm, k->bitmap, "[" BITMAP("n") "]");
+    fake_vm_set_file(p->vm, "base", "base-file");
 
     g_auto(GStrv) listed = check(p, &k->options);
-    g_auto(GStrv) sent = run(p, &k->options, k->exported, k->nodes_after);
-    g_autofree char *listed_id = id_in(listed[0]), *sent_id = id_in(sent[0]);
+    g_auto(GStrv) sent = run(p, k);
+    g_autofree char *listed_id = find_id(listed), *sent_id = find_id(sent);
 
     for (guint i = 0; sent[i] || listed[i]; i++) {
         g_assert_nonnull(sent[i]);
@@ -151,23 +196,50 @@ int main(int argc, char **argv)
 {
     static char one[] = "1", two[] = "lower", name[] = "./\"base\"";
     static const Case cases[] = {
-        {"active", {.active = true}, false, "base"},
-        {"active-pivot", {.active = true, .on_ready = JOB_ON_READY_PIVOT}, false, "base"},
+        {"active", {.active = true}, .nodes_after = "base", .left = CHAIN},
+        {"active-pivot",
+         {.active = true, .on_ready = JOB_ON_READY_PIVOT},
+         .bitmap = "top",
+         .nodes_after = "base",
+         .left = CHAIN},
         {"active-keep",
          {.active = true, .on_ready = JOB_ON_READY_KEEP},
-         false,
-         "top upper lower base"},
-        {"active-exported", {.active = true}, true, "base"},
-        {"active-shallow", {.active = true, .shallow = true}, false, "upper lower base"},
-        {"below", {}, false, "top base"},
+         .bitmap = "lower",
+         .nodes_after = "top upper lower base"},
+        {"active-exported",
+         {.active = true},
+         .exported = true,
+         .bitmap = "top",
+         .nodes_after = "base",
+         .left = CHAIN},
+        {"active-exported-keep",
+         {.active = true, .on_ready = JOB_ON_READY_KEEP},
+         .exported = true,
+         .nodes_after = "top upper lower base"},
+        {"active-recorded",
+         {.active = true},
+         .bitmap = "lower",
+         .nodes_after = "base",
+         .left = CHAIN},
+        {"active-shallow",
+         {.active = true, .shallow = true},
+         .nodes_after = "upper lower base",
+         .left = "top upper"},
+        {"below", {}, .nodes_after = "top base", .left = "upper lower base"},
+        {"below-recorded",
+         {},
+         .bitmap = "lower",
+         .nodes_after = "top base",
+         .left = "upper lower base"},
         {"below-with-all-options",
          {.top = one,
           .base = two,
           .on_error = JOB_ON_ERROR_ENOSPC,
           .speed = 1U << 20,
           .backing_file = name},
-         false,
-         "top lower base"},
+         .bitmap = "upper",
+         .nodes_after = "top lower base",
+         .left = "upper lower"},
     };
 
     g_test_init(&argc, &argv, NULL);
