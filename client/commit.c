@@ -92,25 +92,53 @@ static int start_and_wait(Client *c, const Target *target, sd_bus_error *error)
     return r < 0 ? conclude_leave(c, w, r, error) : r;
 }
 
+/* What a commit of several disks does not take. */
+#define OF_ONE_DISK                                                                                \
+    (OPTION_TOP | OPTION_BASE | OPTION_BACKING_FILE | OPTION_DEADLINE | OPTION_ON_DEADLINE)
+
+static int check_disks(const Options *o, sd_bus_error *error)
+{
+    for (size_t i = 0; i < o->n_disks; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(o->disks[k], o->disks[i]) == 0)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                         "--disk=%s is given twice; once is enough.", o->disks[i]);
+    return 0;
+}
+
+static int check_options(const Options *o, const Target *target, sd_bus_error *error)
+{
+    unsigned wrong = o->given & OF_ONE_DISK;
+
+    if (target->disk && o->n_disks > 0)
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "--disk chooses among the disks of a VM, and %s is a disk. Leave "
+                                 "it out.",
+                                 target->label);
+    if (!target->disk && wrong != 0)
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "%s is for one disk, and %s is a VM. Name the disk as %s/DISK.",
+                                 option_bit_to_string(wrong & -wrong), target->label,
+                                 target->label);
+    return check_disks(o, error);
+}
+
 int verb_commit(Client *c, char **arguments, sd_bus_error *error)
 {
     _cleanup_(model_freep) Model *m = NULL;
     _cleanup_(target_done) Target target = {};
-    bool dry = c->options.given & OPTION_DRY_RUN;
 
     int r = model_read(c, &m, error);
     if (r < 0)
         return r;
-    r = dry ? target_find_disk(m, arguments[0], &target, error)
-            : target_find(m, arguments[0], &target, error);
+    r = target_find(m, arguments[0], &target, error);
     if (r < 0)
         return r;
-    if (target.disk && c->options.n_disks > 0)
-        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                 "--disk chooses among the disks of a VM, and %s is a disk.",
-                                 target.label);
-    if (dry)
-        return dry_run(c, &target, error);
+    r = check_options(&c->options, &target, error);
+    if (r < 0)
+        return r;
+    if (c->options.given & OPTION_DRY_RUN)
+        return target.disk ? dry_run(c, &target, error) : dry_run_vm(c, m, &target, error);
     if (!target.disk)
         return group_commit(c, &target, error);
 

@@ -103,6 +103,10 @@ static int append_verdict(sd_bus_message *m, const CommitReport *report)
         r = sd_bus_message_append(m, "{sv}{sv}", "error", "s",
                                   refusal_kind_to_string(report->refusal.kind), "message", "s",
                                   report->refusal.text);
+    if (r >= 0 && report->left_out)
+        r = sd_bus_message_append(m, "{sv}", "left-out", "b", 1);
+    if (r >= 0 && report->together.text)
+        r = sd_bus_message_append(m, "{sv}", "together", "s", report->together.text);
     if (r >= 0 && job)
         r = sd_bus_message_append(m, "{sv}", "job", "s", commit_id(job));
     if (r >= 0)

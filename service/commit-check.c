@@ -8,6 +8,7 @@
 
 #include "bitmap.h"
 #include "commit-internal.h"
+#include "group.h"
 #include "text.h"
 
 static const char *const becomes_words[] = {
@@ -35,6 +36,7 @@ CommitReport *commit_report_free(CommitReport *r)
         return NULL;
 
     refusal_done(&r->refusal);
+    refusal_done(&r->together);
     texts_done(&r->obstacles);
     texts_done(&r->warnings);
     texts_done(&r->commands);
@@ -271,6 +273,9 @@ static int judge(CommitReport *r, Disk *d, const CommitOptions *o, uid_t uid)
         k = -ENOMEM;
     if (k >= 0 && r->refusal.kind == REFUSAL_NONE)
         k = commit_rehearse(d, &plan, on_command, r);
+    r->left_out = group_leaves_out(d, r->refusal.kind);
+    if (r->refusal.kind == REFUSAL_NONE)
+        (void)group_refuse_disk(d, o->active, &r->together);
     commit_plan_done(&plan);
     return k;
 }

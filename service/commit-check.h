@@ -33,6 +33,8 @@ typedef struct CheckTexts {
 struct CommitReport {
     const Disk *disk;     /* with its chain, both borrowed */
     Refusal refusal;      /* the answer that the commit would get; REFUSAL_NONE: it would start */
+    bool left_out;        /* a commit of the whole VM leaves the disk out where nobody names it */
+    Refusal together;     /* the answer to it, where the disk alone could be committed */
     CheckTexts obstacles; /* what else stands in the way, or would make the job fail */
     CheckTexts warnings;
     CheckTexts commands; /* JSON; none where the commit is refused */

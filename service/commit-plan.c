@@ -180,6 +180,9 @@ static bool refuse_filter(const Disk *d, const CommitOptions *o, const Range *ra
     const ChainImage *overlay = &chain->images[range->top - 1];
     const GraphVertex *v = graph_find(g, GRAPH_NODE, overlay->node);
     const GraphVertex *below = v ? graph_child(g, v, "backing") : NULL;
+    /* That of a job goes when it ends, and no commit is started before. */
+    if (below)
+        below = chain_skip_job_filters(g, below);
     if (!below || strcmp(below->name, chain->images[range->top].node) == 0)
         return false;
 

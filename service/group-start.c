@@ -63,14 +63,14 @@ static void choice_done(Choice *choice)
         commit_plan_done(&choice->plans[i]);
 }
 
-/* Nobody asked for this disk by name: it has nothing to commit, or takes no commits at all. */
-static bool is_left_out(const Disk *d, RefusalKind kind)
+/* It has nothing to commit, or takes no commits at all. */
+bool group_leaves_out(const Disk *d, RefusalKind kind)
 {
     return kind == REFUSAL_NOTHING_TO_COMMIT || kind == REFUSAL_READ_ONLY ||
            kind == REFUSAL_ACTIVE_LAYER || (kind == REFUSAL_NOT_SUPPORTED && disk_is_firmware(d));
 }
 
-static bool refuse_member(const Disk *d, bool active, Refusal *r)
+bool group_refuse_disk(const Disk *d, bool active, Refusal *r)
 {
     if (disk_job(d))
         commit_refuse(
@@ -93,7 +93,7 @@ static bool choose_disk(Disk *d, const CommitOptions *options, bool named, Choic
     CommitPlan plan = {};
 
     commit_plan(d, options, r, &plan);
-    if (r->kind != REFUSAL_NONE && !named && is_left_out(d, r->kind)) {
+    if (r->kind != REFUSAL_NONE && !named && group_leaves_out(d, r->kind)) {
         refusal_done(r);
         return true;
     }
@@ -101,7 +101,7 @@ static bool choose_disk(Disk *d, const CommitOptions *options, bool named, Choic
         refusal_set(r, REFUSAL_LIMIT_EXCEEDED,
                     "VM '%s': more than %d disks. Name some of them, and commit the others later.",
                     vm_name(disk_vm(d)), VM_JOBS_MAX);
-    if (r->kind != REFUSAL_NONE || refuse_member(d, options->active, r)) {
+    if (r->kind != REFUSAL_NONE || group_refuse_disk(d, options->active, r)) {
         commit_plan_done(&plan);
         return false;
     }

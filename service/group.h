@@ -30,6 +30,10 @@ typedef struct Group Group;
  * of them run, or none. */
 void group_start(Vm *vm, const CommitOptions *options, char *const *disks, uid_t uid, DoneFunc done,
                  void *userdata);
+/* A disk whose own commit would be refused for that: it is left out where nobody names it. */
+bool group_leaves_out(const Disk *d, RefusalKind kind);
+/* Whether a disk that could be committed by itself cannot be together with others. */
+bool group_refuse_disk(const Disk *d, bool active, Refusal *ret_refusal);
 void group_pivot(Vm *vm, DoneFunc done, void *userdata);
 void group_abort(Vm *vm, DoneFunc done, void *userdata);
 

@@ -10,6 +10,7 @@
 #define DONE 0
 #define FAILED 1
 #define USAGE 2
+#define NOT_FOUND 4
 #define BUSY 5
 
 static void accept(ClientFixture *f, const char *options)
@@ -150,6 +151,116 @@ static void test_dry_run_as_json(ClientFixture *f, gconstpointer data)
                     "\"novelty\":{\"inner\":[\"a\",\"b\"]},\"odd\":null}\n");
 }
 
+static ClientRun *dry_run_of_two(ClientFixture *f, const char *more)
+{
+    fake_service_add(f->service, "web1", "vdb");
+    return client_fixture_run(f, "commit", "web1", "--dry-run", "--active", more, NULL);
+}
+
+/* The service's answer for the next disk, as far as it matters here. */
+static void report_disk(ClientFixture *f, const char *error, bool left_out, const char *together)
+{
+    sd_bus_message *call = fake_service_take_with(f->service, "Check", "active=yes");
+
+    fake_service_reply(f->service, call, "a{sv}", 5, "possible", "b", error == NULL,
+                       error ? "error" : "x", "s", error ? error : "", error ? "message" : "y", "s",
+                       error ? "It cannot be." : "", "left-out", "b", left_out,
+                       together ? "together" : "z", "s", together ? together : "");
+}
+
+static void test_dry_run_of_a_vm(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = dry_run_of_two(f, NULL);
+
+    report_disk(f, NULL, false, NULL);
+    report_disk(f, NULL, false, NULL);
+    client_run_end(r, DONE);
+    client_run_assert_says(r, "web1/vda: the commit is possible.");
+    client_run_assert_says(r, "web1/vdb: the commit is possible.");
+    client_run_assert_says(r, "web1: 2 disks would be committed together.");
+}
+
+static void test_dry_run_of_a_vm_leaves_out(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = dry_run_of_two(f, NULL);
+
+    report_disk(f, "org.vmdisk1.Error.NothingToCommit", true, NULL);
+    report_disk(f, NULL, false, NULL);
+    client_run_end(r, DONE);
+    client_run_assert_says(r, "web1/vda is left out. It cannot be.");
+    client_run_assert_says(r, "web1: 1 disk would be committed.");
+}
+
+/* It is the whole that is refused. */
+static void test_dry_run_of_a_vm_with_a_disk_that_is_refused(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = dry_run_of_two(f, NULL);
+
+    report_disk(f, "org.vmdisk1.Error.JobExists", false, NULL);
+    report_disk(f, NULL, false, NULL);
+    client_run_end(r, BUSY);
+    client_run_assert_says(r, "web1/vda: the commit is not possible.");
+    client_run_assert_says(r, "web1: no disk would be committed");
+}
+
+/* Possible for the disk alone, not for the disks together. */
+static void test_dry_run_of_a_vm_with_a_disk_that_goes_alone(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = dry_run_of_two(f, NULL);
+
+    report_disk(f, NULL, false, NULL);
+    report_disk(f, NULL, false, "It is exported.");
+    client_run_end(r, FAILED);
+    client_run_assert_says(r, "web1/vdb: the commit is not possible.");
+    client_run_assert_says(r, "It is exported.");
+}
+
+static void test_dry_run_of_a_vm_with_nothing_to_commit(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = dry_run_of_two(f, NULL);
+
+    report_disk(f, "org.vmdisk1.Error.NothingToCommit", true, NULL);
+    report_disk(f, "org.vmdisk1.Error.NothingToCommit", true, NULL);
+    client_run_end(r, FAILED);
+    client_run_assert_says(r, "web1: no disk has anything to commit");
+}
+
+/* Whoever names a disk wants it. */
+static void test_dry_run_of_named_disks(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = dry_run_of_two(f, "--disk=vdb");
+
+    report_disk(f, "org.vmdisk1.Error.NothingToCommit", true, NULL);
+    client_run_end(r, FAILED);
+    client_run_assert_says(r, "web1/vdb: the commit is not possible.");
+    fake_service_assert_no_call(f->service);
+}
+
+static void test_dry_run_of_a_disk_that_is_not_there(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = dry_run_of_two(f, "--disk=vdx");
+
+    client_run_end(r, NOT_FOUND);
+    client_run_assert_complains(r, "The VM web1 has no disk \"vdx\". It has: vda, vdb.");
+    fake_service_assert_no_call(f->service);
+}
+
+static void test_dry_run_of_a_vm_as_json(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = dry_run_of_two(f, "--json=short");
+
+    report_disk(f, "org.vmdisk1.Error.ReadOnly", true, NULL);
+    fake_service_reply(f->service, fake_service_take(f->service, "Check"), "a{sv}", 1, "possible",
+                       "b", true);
+    client_run_end(r, DONE);
+    g_assert_cmpstr(
+        client_run_output(r), ==,
+        "{\"vm\":\"web1\",\"possible\":true,\"disks\":[{\"disk\":\"vda\",\"left-out\":true,"
+        "\"report\":{\"possible\":false,\"error\":\"org.vmdisk1.Error.ReadOnly\","
+        "\"message\":\"It cannot be.\",\"left-out\":true,\"z\":\"\"}},"
+        "{\"disk\":\"vdb\",\"left-out\":false,\"report\":{\"possible\":true}}]}\n");
+}
+
 static void test_status_of_a_job_with_a_choice(ClientFixture *f, gconstpointer data)
 {
     fake_disk_choose(f->disk, "keep");
@@ -192,6 +303,14 @@ int main(int argc, char **argv)
         {"dry-run-with-an-obstacle", test_dry_run_with_an_obstacle},
         {"dry-run-that-is-refused", test_dry_run_that_is_refused},
         {"dry-run-as-json", test_dry_run_as_json},
+        {"dry-run-of-a-vm", test_dry_run_of_a_vm},
+        {"dry-run-of-a-vm/leaves-out", test_dry_run_of_a_vm_leaves_out},
+        {"dry-run-of-a-vm/disk-that-is-refused", test_dry_run_of_a_vm_with_a_disk_that_is_refused},
+        {"dry-run-of-a-vm/disk-that-goes-alone", test_dry_run_of_a_vm_with_a_disk_that_goes_alone},
+        {"dry-run-of-a-vm/nothing-to-commit", test_dry_run_of_a_vm_with_nothing_to_commit},
+        {"dry-run-of-a-vm/named-disks", test_dry_run_of_named_disks},
+        {"dry-run-of-a-vm/disk-that-is-not-there", test_dry_run_of_a_disk_that_is_not_there},
+        {"dry-run-of-a-vm/json", test_dry_run_of_a_vm_as_json},
         {"status-of-a-job-with-a-choice", test_status_of_a_job_with_a_choice},
         {"status-of-a-ready-job-that-ends-by-itself",
          test_status_of_a_ready_job_that_ends_by_itself},

@@ -16,6 +16,7 @@
 
 typedef struct Checked {
     bool answered;
+    bool goes_alone; /* not together with other disks of the VM */
     char **commands;
 } Checked;
 
@@ -31,6 +32,7 @@ static void on_checked(const CommitReport *report, const Refusal *refusal, void 
         g_ptr_array_add(commands, g_strdup(report->commands.items[i]));
     g_ptr_array_add(commands, NULL);
     c->commands = (char **)g_ptr_array_free(commands, FALSE);
+    c->goes_alone = report->together.kind != REFUSAL_NONE;
     c->answered = true;
 }
 
@@ -39,7 +41,7 @@ static bool is_answered(gpointer data)
     return ((const Checked *)data)->answered;
 }
 
-static char **check(Play *p, const CommitOptions *options)
+static char **check(Play *p, const CommitOptions *options, bool exported)
 {
     Checked c = {};
 
@@ -48,6 +50,7 @@ static char **check(Play *p, const CommitOptions *options)
     domain_check_quiet(p->domain);
     g_assert_null(disk_job(p->disk));
     g_assert_cmpuint(qmp_peer_count(p->peer, "block-commit"), ==, 0);
+    g_assert_cmpint(c.goes_alone, ==, exported);
     return c.commands;
 }
 
@@ -178,7 +181,7 @@ static void test_commands(gconstpointer data)
         fake_vm_set_bitmaps(p->vm, k->bitmap, "[" BITMAP("n") "]");
     fake_vm_set_file(p->vm, "base", "base-file");
 
-    g_auto(GStrv) listed = check(p, &k->options);
+    g_auto(GStrv) listed = check(p, &k->options, k->exported);
     g_auto(GStrv) sent = run(p, k);
     g_autofree char *listed_id = find_id(listed), *sent_id = find_id(sent);
 

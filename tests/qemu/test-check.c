@@ -246,6 +246,20 @@ static void test_job_in_the_way(void)
     scene_wait_finished(s, from, "cancelled");
 }
 
+/* The job's own filter goes with it: that is no reason to advise another commit. */
+static void test_job_below_in_the_way(void)
+{
+    g_autoptr(Scene) s = scene_new(&(SceneOptions){
+        .depth = 4, .slow_base = true, .no_guest = true, .prepare = scene_mark_images});
+    unsigned from = scene_commit(s, false);
+    g_autoptr(GHashTable) r = check(s->recorder, s->disk, 0);
+
+    is_refused(r, SERVICE_ERROR("JobExists"), "JobFinished");
+    has(r, "obstacles", "");
+    scene_abort(s);
+    scene_wait_finished(s, from, "cancelled");
+}
+
 static void test_job_of_another(void)
 {
     g_autoptr(Scene) s = scene_new(&(SceneOptions){.blockdev = true, .no_guest = true});
@@ -375,6 +389,7 @@ static void test_read_only_disk(void)
     is_refused(r, SERVICE_ERROR("ReadOnly"), "read-only");
     has(r, "images", NULL);
     has(r, "chain-depth", "2");
+    has(r, "left-out", "true");
 }
 
 static void test_chain_of_one(void)
@@ -429,6 +444,7 @@ int main(int argc, char *argv[])
     g_test_add_func("/check/below", test_below);
     g_test_add_func("/check/named-images", test_named_images);
     g_test_add_func("/check/job-in-the-way", test_job_in_the_way);
+    g_test_add_func("/check/job-below-in-the-way", test_job_below_in_the_way);
     g_test_add_func("/check/job-of-another-client", test_job_of_another);
     g_test_add_func("/check/base-grows", test_base_grows);
     g_test_add_func("/check/base-of-a-format-that-cannot-grow", test_base_cannot_grow);
