@@ -65,7 +65,7 @@ static int open_bus(Client *c)
 }
 
 /* "the system bus of HOST". The caller frees. */
-static char *bus_for_people(const Client *c)
+char *client_bus(const Client *c)
 {
     if (c->options.host)
         return need_format("the system bus of %s", c->options.host);
@@ -74,7 +74,7 @@ static char *bus_for_people(const Client *c)
 
 int client_connect(Client *c, sd_bus_error *error)
 {
-    _cleanup_(freep) char *bus = bus_for_people(c);
+    _cleanup_(freep) char *bus = client_bus(c);
 
     int r = open_loop(c);
     if (r < 0)
@@ -113,7 +113,7 @@ int client_turn(Client *c, sd_bus_error *error)
     if (c->expired)
         return sd_bus_error_set_errnof(error, ETIMEDOUT, "The time of --timeout is over.");
     if (sd_bus_is_open(c->bus) <= 0) {
-        _cleanup_(freep) char *bus = bus_for_people(c);
+        _cleanup_(freep) char *bus = client_bus(c);
         return sd_bus_error_set_errnof(error, ECONNRESET, "The connection to %s is lost.", bus);
     }
 
@@ -138,12 +138,18 @@ static int error_from_reply(const Client *c, sd_bus_message *reply, sd_bus_error
 {
     const char *sender = sd_bus_message_get_sender(reply);
     const sd_bus_error *e = sd_bus_message_get_error(reply);
-    _cleanup_(freep) char *bus = bus_for_people(c);
+    _cleanup_(freep) char *bus = client_bus(c);
 
     if (sender && *sender == ':')
         return sd_bus_error_copy(error, e);
-    return sd_bus_error_setf(error, e->name, "The service %s cannot be reached on %s: %s", SERVICE,
-                             bus, e->message ? e->message : e->name);
+    _cleanup_(freep) char *start = client_start_command(c);
+    bool absent =
+        sd_bus_error_has_names(e, SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+
+    return sd_bus_error_setf(error, e->name, "The service %s cannot be reached on %s: %s%s%s%s",
+                             SERVICE, bus, e->message ? e->message : e->name,
+                             absent ? ". Where it is installed, \"" : "", absent ? start : "",
+                             absent ? "\" starts it." : "");
 }
 
 static int send_and_wait(Client *c, sd_bus_message *call, sd_bus_message **ret_reply,
@@ -242,6 +248,14 @@ int client_call(Client *c, const char *path, const char *interface, const char *
                              types ? append_arguments : NULL, &(Arguments){types, &list});
     va_end(list);
     return r;
+}
+
+char *client_start_command(const Client *c)
+{
+    if (c->options.host)
+        return need_format("systemctl --host=%s start vmdiskd", c->options.host);
+    return need(
+        strdup(c->options.user ? "systemctl --user start vmdiskd" : "systemctl start vmdiskd"));
 }
 
 bool client_error_is_absence(const sd_bus_error *error)

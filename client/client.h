@@ -49,5 +49,10 @@ int client_call_with(Client *c, const char *path, const char *interface, const c
 /* Whether a call failed because there is no service (any more) that could answer. */
 bool client_error_is_absence(const sd_bus_error *error);
 
+/* "the system bus", for people. The caller frees. */
+char *client_bus(const Client *c);
+/* "systemctl start vmdiskd", for people to copy: starts the service where it is installed. The
+ * caller frees. */
+char *client_start_command(const Client *c);
 /* A command for people to copy: "vmdiskctl --user pivot 'my vm/vda'". The caller frees. */
 char *client_command(const Client *c, const char *verb, const char *name, const char *path);

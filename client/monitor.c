@@ -17,6 +17,7 @@
 typedef struct Monitor {
     const Client *client;
     Owner *owner;
+    bool present; /* the service, as was told last */
     sd_bus_slot *signals;
 } Monitor;
 
@@ -103,11 +104,35 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
     return 0;
 }
 
+static void print_absence(const Monitor *m, const char *what)
+{
+    _cleanup_(freep) char *bus = client_bus(m->client);
+    _cleanup_(freep) char *start = client_start_command(m->client);
+
+    if (!m->client->options.quiet)
+        fprintf(
+            stderr,
+            "The service %s %s %s. It is waited for: it comes when a VM dials in, or by \"%s\".\n",
+            SERVICE, what, bus, start);
+}
+
+static void on_owner(void *userdata)
+{
+    Monitor *m = userdata;
+    bool present = owner_is_present(m->owner);
+
+    if (!present && m->present)
+        print_absence(m, "has left");
+    else if (present && !m->client->options.quiet)
+        fprintf(stderr, "The service %s is there%s.\n", SERVICE, m->present ? " anew" : "");
+    m->present = present;
+}
+
 int verb_monitor(Client *c, char **arguments, sd_bus_error *error)
 {
     _cleanup_(monitor_done) Monitor m = {.client = c};
 
-    int r = owner_new(c, /* changed= */ NULL, /* userdata= */ NULL, &m.owner, error);
+    int r = owner_new(c, on_owner, &m, &m.owner, error);
     if (r < 0)
         return r;
     r = sd_bus_add_match(c->bus, &m.signals,
@@ -120,6 +145,9 @@ int verb_monitor(Client *c, char **arguments, sd_bus_error *error)
     /* From here on nothing is missed. */
     if (!c->options.quiet)
         fputs("Jobs are shown as they become ready and finish. Ctrl-C ends this.\n", stderr);
+    m.present = owner_is_present(m.owner);
+    if (!m.present)
+        print_absence(&m, "is not on");
     do
         r = client_turn(c, error);
     while (r >= 0);

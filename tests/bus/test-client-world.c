@@ -263,6 +263,51 @@ static void test_monitor_tells_at_once(ClientFixture *f, gconstpointer data)
     client_run_assert_says(r, "\"vm\":\"web1\",\"disk\":\"vda\",\"job\":\"job1\"");
 }
 
+static void test_no_service(ClientFixture *f, gconstpointer data)
+{
+    fake_service_leave(f->service);
+    g_autoptr(ClientRun) r = client_fixture_run(f, "list", NULL);
+
+    client_run_end(r, NOT_FOUND);
+    client_run_assert_complains(r, "org.vmdisk1 cannot be reached on the system bus");
+    client_run_assert_complains(r, "\"systemctl start vmdiskd\" starts it.");
+}
+
+static void test_monitor_waits_for_the_service(ClientFixture *f, gconstpointer data)
+{
+    fake_service_leave(f->service);
+    g_autoptr(ClientRun) r = client_fixture_run(f, "monitor", NULL);
+
+    client_run_wait_for(r, "org.vmdisk1 is not on the system bus. It is waited for");
+    client_run_wait_for(r, "\"systemctl start vmdiskd\"");
+    fake_service_return(f->service);
+    client_run_wait_for(r, "The service org.vmdisk1 is there.");
+    fake_disk_start_job(f->disk, "job1", true);
+    fake_disk_say_ready(f->disk);
+    client_run_wait_for_output(r, "web1/vda: commit ready (job1)");
+    fake_service_leave(f->service);
+    client_run_wait_for(r, "org.vmdisk1 has left the system bus. It is waited for");
+    client_run_signal(r, SIGINT);
+    client_run_end(r, DONE);
+}
+
+static void test_quiet_monitor(ClientFixture *f, gconstpointer data)
+{
+    g_autoptr(ClientRun) r = client_fixture_run(f, "--quiet", "monitor", NULL);
+
+    /* It hears what comes after the bus has answered it. */
+    while (!strstr(client_run_output(r), "ready")) {
+        fake_disk_start_job(f->disk, "job1", true);
+        fake_disk_say_ready(f->disk);
+        fake_disk_finish_job(f->disk, "completed", "", "");
+        sd_event_run(fake_service_event(f->service), 1000);
+    }
+    fake_service_leave(f->service);
+    client_run_signal(r, SIGINT);
+    client_run_end(r, DONE);
+    g_assert_cmpstr(client_run_errors(r), ==, "");
+}
+
 static void test_output_that_cannot_be_written(ClientFixture *f, gconstpointer data)
 {
     ClientWorld world = {
@@ -292,7 +337,10 @@ int main(int argc, char **argv)
         {"attach-passes-the-connection", test_attach_passes_the_connection},
         {"attach-by-a-long-path", test_attach_by_a_long_path},
         {"attach-what-is-no-monitor", test_attach_what_is_no_monitor},
+        {"no-service", test_no_service},
         {"monitor-tells-at-once", test_monitor_tells_at_once},
+        {"monitor-waits-for-the-service", test_monitor_waits_for_the_service},
+        {"quiet-monitor", test_quiet_monitor},
         {"output-that-cannot-be-written", test_output_that_cannot_be_written},
     };
 
