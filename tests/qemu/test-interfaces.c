@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 #include <unistd.h>
 
+#include "process.h"
 #include "scene.h"
 
 #define INTROSPECTABLE "org.freedesktop.DBus.Introspectable"
@@ -16,8 +17,10 @@ static const char *const interfaces[] = {"org.vmdisk1.Manager", "org.vmdisk1.VM"
 
 static void add_args(GString *text, GDBusArgInfo **args)
 {
-    for (size_t i = 0; args && args[i]; i++)
+    for (size_t i = 0; args && args[i]; i++) {
+        g_assert_nonnull(args[i]->name);
         g_string_append_printf(text, " %s:%s", args[i]->name, args[i]->signature);
+    }
 }
 
 static int compare_lines(gconstpointer a, gconstpointer b)
@@ -139,6 +142,55 @@ static void test_served(void)
     sd_event_unref(event);
 }
 
+/* "in  s name" and the like, as gdbus prints them; method arguments only have a direction. */
+static void check_args(const char *text, const char *direction, GDBusArgInfo **args)
+{
+    for (size_t i = 0; args && args[i]; i++) {
+        g_autofree char *pattern =
+            g_strdup_printf("[( ]%s\\Q%s %s\\E[,)]", direction, args[i]->signature, args[i]->name);
+
+        if (!g_regex_match_simple(pattern, text, 0, 0))
+            g_error("'%s' is not in: %s", pattern, text);
+    }
+}
+
+static char *run_tool(const Scene *s, const char *command, const char *path)
+{
+    g_autofree char *line =
+        g_strdup_printf("DBUS_SYSTEM_BUS_ADDRESS='%s' %s", test_bus_address(s->rig->bus), command);
+
+    return process_run("sh", "-c", line, "sh", path, NULL);
+}
+
+/* What people look at an unknown service with. */
+static void test_tools(void)
+{
+    g_autoptr(Scene) s = scene_new(NULL);
+
+    scene_commit_until_ready(s);
+    for (size_t i = 0; i < G_N_ELEMENTS(interfaces); i++) {
+        g_autofree char *path = path_of(s, interfaces[i]);
+        g_autofree char *xml =
+            run_tool(s, "busctl --system introspect --xml-interface org.vmdisk1 \"$1\"", path);
+        g_autofree char *text =
+            run_tool(s, "gdbus introspect --system --dest org.vmdisk1 --object-path \"$1\"", path);
+        GDBusNodeInfo *node = parse(xml), *file = parse_file(interfaces[i]);
+        GDBusInterfaceInfo *info = g_dbus_node_info_lookup_interface(file, interfaces[i]);
+        g_autofree char *written = describe(info);
+        g_autofree char *shown = describe(g_dbus_node_info_lookup_interface(node, interfaces[i]));
+
+        g_assert_cmpstr(shown, ==, written);
+        for (size_t k = 0; info->methods && info->methods[k]; k++) {
+            check_args(text, "in  ", info->methods[k]->in_args);
+            check_args(text, "out ", info->methods[k]->out_args);
+        }
+        for (size_t k = 0; info->signals && info->signals[k]; k++)
+            check_args(text, "", info->signals[k]->args);
+        g_dbus_node_info_unref(node);
+        g_dbus_node_info_unref(file);
+    }
+}
+
 /* Arguments of the right types; a monitor that is none. */
 static void append_arguments(sd_bus_message *call, GDBusArgInfo **args)
 {
@@ -227,6 +279,7 @@ int main(int argc, char *argv[])
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/interfaces/served-equals-files", test_served);
+    g_test_add_func("/interfaces/tools-show-names", test_tools);
     g_test_add_func("/interfaces/ordinary-user-is-refused", test_ordinary_user);
     return g_test_run();
 }
