@@ -4,4 +4,8 @@
  */
 #pragma once
 
+#include "verbs.h"
+
 void help_print(void);
+/* Of one command. */
+void help_print_verb(const Verb *v);

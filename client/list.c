@@ -152,6 +152,8 @@ int verb_list(Client *c, char **arguments, sd_bus_error *error)
         fflush(stdout);
         print_warnings(m);
     } else if (!c->options.quiet)
-        puts("No VM is attached.");
+        puts(
+            "No VM is attached. One whose QEMU has the service's monitor on its command line comes "
+            "by itself (vmdiskd(8) says how); \"vmdiskctl attach\" brings one that listens.");
     return EXIT_DONE;
 }

@@ -47,6 +47,20 @@ static int run_verb(Client *c, char **argv, sd_bus_error *error)
     return verb->run(c, argv + 1, error);
 }
 
+/* Of the command that is named, NULL for none. */
+static int print_help(const char *word)
+{
+    const Verb *v = verbs;
+
+    while (word && v->name && strcmp(v->name, word) != 0)
+        v++;
+    if (word && v->name)
+        help_print_verb(v);
+    else
+        help_print();
+    return EXIT_DONE;
+}
+
 static int run(Client *c, int argc, char **argv, sd_bus_error *error)
 {
     int first;
@@ -54,10 +68,8 @@ static int run(Client *c, int argc, char **argv, sd_bus_error *error)
     int r = options_parse(argc, argv, &c->options, &first, error);
     if (r < 0)
         return r;
-    if (c->options.help) {
-        help_print();
-        return EXIT_DONE;
-    }
+    if (c->options.help)
+        return print_help(argv[first]);
     if (c->options.version) {
         puts("vmdiskctl " VMDISK_VERSION);
         return EXIT_DONE;

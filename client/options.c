@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "memory.h"
+#include "near.h"
 #include "output.h"
 #include "parse.h"
 
@@ -167,19 +169,41 @@ static int handle(Options *o, int option, const char *argument, sd_bus_error *er
     return -EINVAL;
 }
 
+#define NEARABLE 4
+
+/* Unknown, or the beginning of several. */
+static int refuse_option(const char *word, sd_bus_error *error)
+{
+    char *names[ELEMENTSOF(long_options)];
+    const char *near[NEAR_MAX];
+    _cleanup_(freep) char *name = need(strndup(word + 2, strcspn(word + 2, "=")));
+    size_t n = 0;
+
+    for (const struct option *o = long_options; o->name; o++)
+        names[n++] = (char *)o->name;
+    /* Much is near a short word. */
+    if (strlen(name) >= NEARABLE && near_names(name, names, n, near) > 0)
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "There is no option %s. Did you mean --%s?", word, near[0]);
+    return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                             "There is no option %s. \"vmdiskctl --help\" lists them.", word);
+}
+
 /* getopt says only the letter of a short option, and the word of a long one. */
 static int refuse(char **argv, int option, sd_bus_error *error)
 {
     const char *word = argv[optind - 1];
 
     if (option == ':')
-        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "%s needs a value.", word);
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "%s needs a value. \"vmdiskctl --help\" says which.", word);
     if (optopt > 0 && optopt < 256)
-        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "There is no option -%c.",
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "There is no option -%c. \"vmdiskctl --help\" lists them.",
                                  optopt);
     if (optopt >= 256)
         return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "%s takes no value.", word);
-    return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "There is no option %s.", word);
+    return refuse_option(word, error);
 }
 
 static int check_together(const Options *o, sd_bus_error *error)

@@ -148,8 +148,10 @@ static int refuse(const Model *m, const char *word, bool disks, sd_bus_error *er
     const char *what = disks ? "disk" : "VM";
 
     if (m->n_vms == 0)
-        sd_bus_error_setf(error, ERROR_NO_SUCH_VM, "There is no %s %s: no VM is attached.", what,
-                          word);
+        sd_bus_error_setf(error, ERROR_NO_SUCH_VM,
+                          "There is no %s %s: no VM is attached. \"vmdiskctl list\" says how one "
+                          "is.",
+                          what, word);
     else if (n_near == 0)
         sd_bus_error_setf(error, ERROR_NO_SUCH_VM,
                           "There is no %s %s. \"vmdiskctl list\" shows what there is.", what, word);

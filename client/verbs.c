@@ -59,8 +59,9 @@ static int check_options(const Verb *v, const Options *o, sd_bus_error *error)
     unsigned foreign = o->given & ~v->options;
 
     if (foreign != 0)
-        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "\"%s\" takes no %s.", v->name,
-                                 option_bit_to_string(foreign & -foreign));
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                 "\"%s\" takes no %s. \"vmdiskctl %s --help\" shows what it takes.",
+                                 v->name, option_bit_to_string(foreign & -foreign), v->name);
     if ((o->given & (OPTION_PIVOT | OPTION_KEEP)) && !(o->given & OPTION_ACTIVE))
         return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
                                  "%s needs --active: only a commit of the active layer becomes "

@@ -116,8 +116,7 @@ _vmdiskctl() {
 
     case $verb:$words in
     :*) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
-    status:0 | images:0) __vmdiskctl_complete_lines < <(__vmdiskctl_names list) ;;
-    commit:0 | wait:0 | pivot:0 | abort:0)
+    status:0 | images:0 | commit:0 | wait:0 | pivot:0 | abort:0)
         __vmdiskctl_complete_lines < <(
             __vmdiskctl_names list | sed 's|/[^/]*$||' | sort -u
             __vmdiskctl_names list

@@ -389,65 +389,6 @@ static void test_job_verbs_without_a_job(ClientFixture *f, gconstpointer data)
     }
 }
 
-/* Whoever adds a verb adds it to the manual and to the completion as well. */
-static void test_every_verb_is_documented(ClientFixture *f, gconstpointer data)
-{
-    g_autofree char *manual = NULL, *completion = NULL;
-    g_autofree char *manual_file = g_test_build_filename(G_TEST_DIST, "data", "vmdiskctl.1", NULL);
-    g_autofree char *completion_file =
-        g_test_build_filename(G_TEST_DIST, "data", "vmdiskctl.bash", NULL);
-    g_autoptr(ClientRun) r = client_fixture_run(f, "--help", NULL);
-    unsigned n = 0;
-
-    g_assert_true(g_file_get_contents(manual_file, &manual, NULL, NULL));
-    g_assert_true(g_file_get_contents(completion_file, &completion, NULL, NULL));
-    client_run_end(r, DONE);
-
-    const char *list = strstr(client_run_output(r), "Commands:\n");
-    g_assert_nonnull(list);
-    g_auto(GStrv) lines = g_strsplit(list, "\n", -1);
-    for (char **line = lines + 1; **line; line++, n++) {
-        g_autofree char *verb = g_strndup(*line + 2, strcspn(*line + 2, " "));
-        /* roff has a hyphen as "\-". */
-        g_auto(GStrv) parts = g_strsplit(verb, "-", -1);
-        g_autofree char *in_roff = g_strjoinv("\\\\-", parts);
-        g_autofree char *in_manual =
-            g_strdup_printf("\n(\\.B |\\.?.*\\\\fB)%s(\n|\\\\fR)", in_roff);
-        g_autofree char *in_completion = g_strdup_printf("verbs\\+?='(.* )?%s( .*)?'", verb);
-
-        g_test_message("%s", verb);
-        g_assert_true(g_regex_match_simple(in_manual, manual, 0, 0));
-        g_assert_true(g_regex_match_simple(in_completion, completion, 0, 0));
-    }
-    g_assert_cmpuint(n, ==, 15);
-}
-
-/* The same for an option. */
-static void test_every_option_is_documented(ClientFixture *f, gconstpointer data)
-{
-    g_autofree char *manual = NULL, *completion = NULL;
-    g_autofree char *manual_file = g_test_build_filename(G_TEST_DIST, "data", "vmdiskctl.1", NULL);
-    g_autofree char *completion_file =
-        g_test_build_filename(G_TEST_DIST, "data", "vmdiskctl.bash", NULL);
-    g_autoptr(GRegex) regex = g_regex_new("--[a-z-]+", 0, 0, NULL);
-    g_autoptr(GMatchInfo) match = NULL;
-    g_autoptr(ClientRun) r = client_fixture_run(f, "--help", NULL);
-
-    g_assert_true(g_file_get_contents(manual_file, &manual, NULL, NULL));
-    g_assert_true(g_file_get_contents(completion_file, &completion, NULL, NULL));
-    client_run_end(r, DONE);
-    for (g_regex_match(regex, client_run_output(r), 0, &match); g_match_info_matches(match);
-         g_match_info_next(match, NULL)) {
-        g_autofree char *option = g_match_info_fetch(match, 0);
-        g_auto(GStrv) parts = g_strsplit(option, "-", -1);
-        g_autofree char *in_roff = g_strjoinv("\\-", parts);
-
-        g_test_message("%s", option);
-        g_assert_nonnull(strstr(manual, in_roff));
-        g_assert_nonnull(strstr(completion, option));
-    }
-}
-
 int main(int argc, char **argv)
 {
     static const struct {
@@ -472,8 +413,6 @@ int main(int argc, char **argv)
         {"names-for-completion", test_names_for_completion},
         {"status-says-what-can-be-done", test_status_says_what_can_be_done},
         {"job-verbs-without-a-job", test_job_verbs_without_a_job},
-        {"every-verb-is-documented", test_every_verb_is_documented},
-        {"every-option-is-documented", test_every_option_is_documented},
     };
 
     g_test_init(&argc, &argv, NULL);
