@@ -87,8 +87,6 @@ int commit_draft(Disk *d, const CommitPlan *plan, Commit **ret);
 /* What the job would send to QEMU as it would start now, in order, where nothing goes wrong;
  * nothing that asks. -ENOMEM. */
 int commit_rehearse(Disk *d, const CommitPlan *plan, QmpWrittenFunc written, void *userdata);
-/* What starts it; borrows from the job. */
-BlockCommit commit_command(const Commit *c);
 /* "vmdisk-commit-…" for QEMU: carries what a restart must know. */
 char *commit_make_id(const Commit *c, uint64_t usec);
 /* CLOCK_REALTIME. */

@@ -45,7 +45,8 @@ char *commit_make_id(const Commit *c, uint64_t usec)
     return commit_id_make(&id);
 }
 
-BlockCommit commit_command(const Commit *c)
+/* Borrows from the job. */
+static BlockCommit command_of(const Commit *c)
 {
     const char *root = disk_chain(c->disk)->root;
 
@@ -65,7 +66,7 @@ BlockCommit commit_command(const Commit *c)
 
 int commit_send(Commit *c, QmpReplyFunc callback, void *userdata)
 {
-    BlockCommit command = commit_command(c);
+    BlockCommit command = command_of(c);
 
     /* A full queue would take the recorder and not the job, and no command to remove it either. */
     if (c->recorder && qmp_pending(commit_qmp(c)) + 2 > QMP_PENDING_MAX)
