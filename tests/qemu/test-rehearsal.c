@@ -27,7 +27,7 @@ static char *without_id(const char *text)
 
 static char **read_commands(Recorder *r, unsigned reply)
 {
-    g_autoptr(GPtrArray) texts = g_ptr_array_new();
+    GPtrArray *texts = g_ptr_array_new();
     sd_bus_message *m = recorder_at(r, reply)->message;
     const char *key, *text;
 
@@ -46,7 +46,7 @@ static char **read_commands(Recorder *r, unsigned reply)
         sd_bus_message_exit_container(m);
     }
     g_ptr_array_add(texts, NULL);
-    return g_strdupv((char **)texts->pdata);
+    return (char **)g_ptr_array_free(texts, FALSE);
 }
 
 static bool merely_asks(const char *command)
