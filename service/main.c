@@ -261,13 +261,14 @@ static int daemon_start(Daemon *d, const Options *o)
     if (r < 0)
         return r;
     wait_until_in_step(d);
+    /* Whoever sees the name may tell us to stop, and finds signals minded. */
+    r = loop_new(d->event, d->connection, d->manager, passed >= 0, &d->loop);
+    if (r < 0)
+        return r;
     r = take_name(d);
     if (r < 0)
         return r;
-    r = open_listener(d, o, passed);
-    if (r < 0)
-        return r;
-    return loop_new(d->event, d->connection, d->manager, passed >= 0, &d->loop);
+    return open_listener(d, o, passed);
 }
 
 /* The bus outlives the manager, whose last answers still go out; without a word to the rest. */
