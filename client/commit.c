@@ -93,8 +93,7 @@ static int start_and_wait(Client *c, const Target *target, sd_bus_error *error)
 }
 
 /* What a commit of several disks does not take. */
-#define OF_ONE_DISK                                                                                \
-    (OPTION_TOP | OPTION_BASE | OPTION_BACKING_FILE | OPTION_DEADLINE | OPTION_ON_DEADLINE)
+#define OF_ONE_DISK (OPTION_TOP | OPTION_BASE | OPTION_BACKING_FILE)
 
 static int check_disks(const Options *o, sd_bus_error *error)
 {

@@ -97,7 +97,7 @@ static void test_wrong_command_lines(ClientFixture *f, gconstpointer data)
         "pivot web1/vda --timeout=5",
         "commit web1 --dry-run --top=1",
         "commit web1 --dry-run --disk=vda --disk=vda",
-        "commit web1 --deadline=5",
+        "commit web1 --base=2",
         "commit web1/vda --disk=vda",
         "wait web1/vda --dry-run",
         "pivot web1/vda --active",
