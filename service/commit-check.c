@@ -8,6 +8,7 @@
 
 #include "bitmap.h"
 #include "commit-internal.h"
+#include "room.h"
 #include "group.h"
 #include "text.h"
 
@@ -67,40 +68,6 @@ static int texts_add(CheckTexts *t, char *text)
     return 0;
 }
 
-/* Formats and protocols that have one size for ever: QEMU's drivers without a bdrv_co_truncate, and
- * those whose refuses to grow (7.2 to 10.0). */
-static bool is_fixed_driver(const char *driver)
-{
-    static const char *const fixed[] = {
-        "bochs", "cloop",     "dmg",  "host_cdrom", "host_device", "http", "https", "iscsi", "nbd",
-        "nvme",  "parallels", "qcow", "vdi",        "vhdx",        "vmdk", "vpc",   "vvfat",
-    };
-
-    for (size_t i = 0; i < ELEMENTSOF(fixed); i++)
-        if (text_equal(driver, fixed[i]))
-            return true;
-    return false;
-}
-
-/* What an image is stored on; NULL where the graph does not tell. */
-static const GraphVertex *storage_of(const Graph *g, const GraphVertex *image)
-{
-    const GraphVertex *data = graph_child(g, image, "data-file");
-
-    return chain_skip_filters(g, data ? data : graph_child(g, image, "file"));
-}
-
-/* Whether the image cannot become larger: by its format, or because it is as large as what it is
- * stored on. */
-static bool is_fixed(const Graph *g, const GraphVertex *image)
-{
-    const GraphVertex *storage = storage_of(g, image);
-    bool transparent = text_equal(image->driver, "raw") || text_equal(image->driver, "luks");
-
-    return is_fixed_driver(image->driver) ||
-           (transparent && storage && is_fixed_driver(storage->driver));
-}
-
 static CheckBecomes image_becomes(const CommitOptions *o, const CommitRange *range, size_t i)
 {
     if (i == range->base)
@@ -145,16 +112,10 @@ static int look_at_base(CommitReport *r, const Graph *g)
     const Chain *chain = disk_chain(r->disk);
     const ChainImage *base = &chain->images[r->range.base];
     const GraphVertex *v = graph_find(g, GRAPH_NODE, base->node);
-    const GraphVertex *storage = v ? storage_of(g, v) : NULL;
     uint64_t wanted = chain->images[r->range.top].size;
 
     r->grows_to = wanted > base->size ? wanted : 0;
-    r->room = storage && is_fixed_driver(storage->driver) ? storage->size : 0;
-    if (r->grows_to > 0 && v && is_fixed(g, v))
-        return texts_add(&r->obstacles,
-                         text_format("The base '%s' has %" PRIu64 " bytes, the top %" PRIu64
-                                     ", and what the base is stored in (%s) cannot grow.",
-                                     base->file, base->size, wanted, base->format));
+    r->room = v ? room_of_image(g, v) : 0;
     if (r->room > 0 && r->room < wanted)
         return texts_add(&r->warnings,
                          text_format("The device that the base '%s' is on has %" PRIu64

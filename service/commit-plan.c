@@ -3,9 +3,11 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "commit-internal.h"
+#include "room.h"
 #include "text.h"
 
 /* Longer names are not repeated in a refusal. */
@@ -224,6 +226,25 @@ static bool refuse_shared_base(const Disk *d, const ChainImage *base, Refusal *r
     return true;
 }
 
+/* QEMU makes the base as large as the top before it copies anything, or fails. */
+static bool refuse_small_base(const Disk *d, const Range *range, Refusal *r)
+{
+    const Chain *chain = disk_chain(d);
+    const ChainImage *base = &chain->images[range->base];
+    uint64_t wanted = chain->images[range->top].size;
+    const Graph *g = vm_graph(disk_vm(d));
+    const GraphVertex *v = graph_find(g, GRAPH_NODE, base->node);
+    if (wanted <= base->size || !v || !room_is_fixed(g, v))
+        return false;
+
+    commit_refuse(d, r, REFUSAL_NOT_SUPPORTED,
+                  "the base '%s' has %" PRIu64 " bytes, less than the %" PRIu64
+                  " of '%s', and QEMU cannot make it larger (%s). Make it larger yourself, then "
+                  "commit.",
+                  base->file, base->size, wanted, chain->images[range->top].file, base->format);
+    return true;
+}
+
 /* The name of the file that an image is in, below whatever it was opened with; relative to QEMU's
  * directory where it was given so. NULL where only "json:" tells. */
 static const char *file_name(const Graph *g, const ChainImage *image)
@@ -334,7 +355,7 @@ void commit_plan(const Disk *d, const CommitOptions *o, Refusal *ret_refusal, Co
 
     if (!commit_resolve(d, o, &range, ret_refusal) || refuse_filter(d, o, &range, ret_refusal))
         return;
-    if (refuse_stale(d, ret_refusal) ||
+    if (refuse_stale(d, ret_refusal) || refuse_small_base(d, &range, ret_refusal) ||
         (!o->override && refuse_shared_base(d, &chain->images[range.base], ret_refusal)))
         return;
     if (commit_deadline_refuse(d, o, ret_refusal))

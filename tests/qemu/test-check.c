@@ -291,13 +291,12 @@ static void test_base_cannot_grow(void)
         scene_new(&(SceneOptions){.base_format = "vdi", .base_size = SMALL_SIZE, .no_guest = true});
     g_autoptr(GHashTable) r = check_scene(s, 1, "active", "b", true);
 
-    has(r, "possible", "false");
-    has(r, "error", NULL);
-    speaks_of(r, "obstacles", "cannot grow");
+    is_refused(r, SERVICE_ERROR("NotSupported"), "larger");
     g_assert_cmpuint(number(r, "grows-to"), ==, SCENE_SIZE);
     /* And so it is. */
-    unsigned from = scene_commit(s, true);
-    scene_wait_finished(s, from, "failed");
+    recorder_refused(s->recorder, SERVICE_ERROR("NotSupported"), s->disk, DISK_INTERFACE, "Commit",
+                     "b", 1);
+    g_assert_cmpuint(qemu_count_jobs(s->vm), ==, 0);
 }
 
 /* A base that another process exports has the size that it has. */
@@ -324,9 +323,11 @@ static void test_base_on_a_device(void)
 
     g_autofree char *disk = rig_wait_disk(rig, "web1", "vda");
     g_autoptr(GHashTable) r = check(rig->recorder, disk, 1, "active", "b", true);
-    has(r, "possible", "false");
-    speaks_of(r, "obstacles", "cannot grow");
+    is_refused(r, SERVICE_ERROR("NotSupported"), "larger");
     g_assert_cmpuint(number(r, "room"), ==, SMALL_SIZE);
+    recorder_refused(rig->recorder, SERVICE_ERROR("NotSupported"), disk, DISK_INTERFACE, "Commit",
+                     "b", 1);
+    g_assert_cmpuint(qemu_count_jobs(vm), ==, 0);
 }
 
 static void test_stale(void)

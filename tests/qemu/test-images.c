@@ -235,7 +235,8 @@ static void test_options_stay(void)
     image_check_filled(chain[2], "qcow2", 0, IMAGE_MIB, IMAGE_MIB);
 }
 
-/* A base of fixed size that is too small: the job fails, and nothing is different. */
+/* A base whose size is fixed by an option, which nobody can see beforehand: the job fails, and
+ * nothing is different. */
 static void test_base_cannot_grow(void)
 {
     g_autoptr(Images) m = images_new();
