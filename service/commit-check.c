@@ -170,7 +170,7 @@ static int look_at_bitmaps(CommitReport *r, const CommitOptions *o, const Graph 
 }
 
 /* What may end badly, and nobody can tell before. */
-static int warn(CommitReport *r)
+static int warn(CommitReport *r, const CommitOptions *o)
 {
     const Vm *vm = disk_vm(r->disk);
     const ChainImage *base = &disk_chain(r->disk)->images[r->range.base];
@@ -181,6 +181,13 @@ static int warn(CommitReport *r)
                           text_format("The base '%s' is open elsewhere.%s QEMU refuses the commit "
                                       "while that holds a lock on the file.",
                                       base->file, user));
+        if (k < 0)
+            return k;
+    }
+    if (r->active && o->on_ready != JOB_ON_READY_KEEP && disk_has_export(r->disk, vm_graph(vm))) {
+        int k = texts_add(&r->warnings,
+                          strdup("The disk is exported. Let no client connect while it is pivoted: "
+                                 "QEMU may lose what one writes that connects in that instant."));
         if (k < 0)
             return k;
     }
@@ -206,7 +213,7 @@ static int describe(CommitReport *r, const CommitOptions *o)
     if (k < 0)
         return k;
     k = find_overlays(r, o);
-    return k < 0 ? k : warn(r);
+    return k < 0 ? k : warn(r, o);
 }
 
 static int on_command(const char *text, void *userdata)

@@ -17,6 +17,7 @@
 typedef struct Checked {
     bool answered;
     bool goes_alone; /* not together with other disks of the VM */
+    size_t n_warnings;
     char **commands;
 } Checked;
 
@@ -32,6 +33,7 @@ static void on_checked(const CommitReport *report, const Refusal *refusal, void 
         g_ptr_array_add(commands, g_strdup(report->commands.items[i]));
     g_ptr_array_add(commands, NULL);
     c->commands = (char **)g_ptr_array_free(commands, FALSE);
+    c->n_warnings = report->warnings.n;
     c->goes_alone = report->together.kind != REFUSAL_NONE;
     c->answered = true;
 }
@@ -51,6 +53,7 @@ static char **check(Play *p, const CommitOptions *options, bool exported)
     g_assert_null(disk_job(p->disk));
     g_assert_cmpuint(qmp_peer_count(p->peer, "block-commit"), ==, 0);
     g_assert_cmpint(c.goes_alone, ==, exported);
+    g_assert_cmpuint(c.n_warnings, ==, exported && options->on_ready != JOB_ON_READY_KEEP ? 1 : 0);
     return c.commands;
 }
 
