@@ -107,17 +107,27 @@ static Relay *attach(Rig *rig, const char *socket)
     return relay;
 }
 
-typedef struct Awaited {
-    Relay *relay;
-    guint n;
-} Awaited;
-
-static bool is_said(gpointer data)
+/* The last of a commit. */
+static bool is_dismissed(gpointer data)
 {
-    const Awaited *a = data;
-    g_auto(GStrv) said = said_commands(a->relay);
+    g_auto(GStrv) said = said_commands(data);
+    guint n = g_strv_length(said);
 
-    return g_strv_length(said) >= a->n;
+    return n > 0 && strstr(said[n - 1], "\"job-dismiss\"");
+}
+
+/* QEMU 10.0 may have set the base back to read-only by itself when it is looked at: nothing is sent
+ * then. */
+static void forget_unneeded(char **listed, char *const *said)
+{
+    guint n = g_strv_length(listed);
+
+    for (guint i = 0; i < n && g_strv_length((char **)said) < n; i++)
+        if (strstr(listed[i], "reopen -r")) {
+            g_free(listed[i]);
+            memmove(&listed[i], &listed[i + 1], (n - i) * sizeof(char *));
+            return;
+        }
 }
 
 static unsigned commit(Rig *rig, const char *disk, const Case *k)
@@ -160,10 +170,11 @@ static void test_commands(gconstpointer data)
 
     (void)recorder_wait(rig->recorder, from, (Sought){.path = disk, .member = "JobFinished"});
     /* The last of them come after that; and should there be more, a question lets them through. */
-    wait_until("all commands", is_said, &(Awaited){relay, g_strv_length(listed)});
+    wait_until("all commands", is_dismissed, relay);
     (void)check(rig, disk, k);
 
     g_auto(GStrv) said = said_commands(relay);
+    forget_unneeded(listed, said);
     g_autofree char *wanted = g_strjoinv("\n", listed), *got = g_strjoinv("\n", said);
     g_assert_cmpstr(got, ==, wanted);
 }
