@@ -109,7 +109,14 @@ static int forget_image(sd_bus_message *call, void *userdata, sd_bus_error *erro
                              "Nothing is on record for image '%s'. \"vmdiskctl images\" shows what "
                              "is.",
                              image);
-    return r < 0 ? r : sd_bus_reply_method_return(call, NULL);
+    if (r < 0)
+        return sd_bus_error_set_errnof(
+            error, r,
+            "The image record cannot be written: %s. Image '%s' is still "
+            "on record. Make room in the service's state directory, then "
+            "call ForgetImage again.",
+            strerror(-r), image);
+    return sd_bus_reply_method_return(call, NULL);
 }
 
 static int get_version(sd_bus *connection, const char *path, const char *interface,

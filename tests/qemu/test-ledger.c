@@ -210,6 +210,22 @@ static void test_forget(void)
     end_vm(rig, vm, "web1");
 }
 
+/* A directory in the place of the new file. */
+static void test_forget_cannot_be_written(void)
+{
+    g_autoptr(Rig) rig = rig_new();
+    g_auto(GStrv) chain = image_chain(rig->dir, "image", "qcow2", 2, SIZE);
+    const char *state = daemon_state(rig->daemon), *text;
+    g_autofree char *script = g_strdup_printf("mkdir $(ls -d %s/*.ledger).new", state);
+
+    merge_and_stop(rig, chain[1]);
+    g_free(process_run("sh", "-c", script, NULL));
+    text = recorder_refused(rig->recorder, "System.Error.EISDIR", SERVICE_PATH, MANAGER_INTERFACE,
+                            "ForgetImage", "s", chain[1]);
+    g_assert_nonnull(strstr(text, "state directory"));
+    check_state(rig, chain[1], "stale");
+}
+
 /* Another overlay of the same base, whose VM does not run. */
 static void test_base_in_use(void)
 {
@@ -305,6 +321,7 @@ int main(int argc, char *argv[])
     g_test_add_func("/ledger/stale/nothing-is-written", test_stale);
     g_test_add_func("/ledger/stale/after-restart", test_stale_after_restart);
     g_test_add_func("/ledger/stale/forgotten", test_forget);
+    g_test_add_func("/ledger/stale/forgotten-cannot-be-written", test_forget_cannot_be_written);
     g_test_add_func("/ledger/base-of-a-stopped-vm", test_base_in_use);
     g_test_add_func("/ledger/names/of-every-kind", test_names);
     g_test_add_func("/ledger/names/relative", test_relative_name);
