@@ -220,3 +220,15 @@ bool chain_is_libvirt(const Chain *c)
     }
     return text_has_prefix(c->root, "libvirt-");
 }
+
+const char *chain_file_name(const Graph *g, const char *node)
+{
+    const GraphVertex *v = graph_find(g, GRAPH_NODE, node);
+
+    for (size_t steps = 0; v && steps <= CHAIN_FILTERS_MAX; steps++) {
+        if (v->file && *v->file && !text_has_prefix(v->file, "json:"))
+            return v->file;
+        v = graph_child(g, v, "file");
+    }
+    return NULL;
+}

@@ -38,6 +38,9 @@ bool chain_equal(const Chain *a, const Chain *b);
 int chain_find_node(const Chain *c, const char *node);
 /* Neither an absolute path nor a name with a protocol (block.c: path_has_protocol()). */
 bool chain_is_relative(const char *name);
+/* The name of the file that an image is in, below whatever it was opened with; relative to QEMU's
+ * directory where it was given so. NULL where only "json:" tells. */
+const char *chain_file_name(const Graph *g, const char *node);
 /* The name by which an image could record a deeper one where all from there down to the one above
  * it record relative names: made of these. NULL where one does not, or without memory. The caller
  * frees. */

@@ -42,7 +42,8 @@ bool commit_refuse_bitmaps(const Disk *d, const CommitOptions *o, const ChainIma
                       "the dirty bitmap '%s' of image '%s' cannot be carried into the base '%s': "
                       "%s. Without it the next incremental backup has to be a full one. To commit "
                       "all the same, call CommitWith with the option 'drop-bitmaps'.",
-                      lost->name, lost->image, base->file, bitmap_fate_to_text(lost->fate));
+                      lost->name, lost->image, disk_image_label(d, base),
+                      bitmap_fate_to_text(lost->fate));
         return true;
     }
     *ret_recorder = p->recorder;

@@ -120,7 +120,7 @@ static int look_at_base(CommitReport *r, const Graph *g)
         return texts_add(&r->warnings,
                          text_format("The device that the base '%s' is on has %" PRIu64
                                      " bytes, less than the %" PRIu64 " of the disk.",
-                                     base->file, r->room, wanted));
+                                     disk_image_label(r->disk, base), r->room, wanted));
     return 0;
 }
 
@@ -180,7 +180,7 @@ static int warn(CommitReport *r, const CommitOptions *o)
         int k = texts_add(&r->warnings,
                           text_format("The base '%s' is open elsewhere.%s QEMU refuses the commit "
                                       "while that holds a lock on the file.",
-                                      base->file, user));
+                                      disk_image_label(r->disk, base), user));
         if (k < 0)
             return k;
     }

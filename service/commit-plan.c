@@ -139,7 +139,7 @@ static bool refuse_range(const Disk *d, const CommitOptions *o, const Range *ran
             d, r, REFUSAL_NOT_ACTIVE_LAYER,
             "'active' is set, but 'top' is '%s', below the active layer. Leave out one of "
             "the two.",
-            chain->images[range->top].file);
+            disk_image_label(d, &chain->images[range->top]));
     else if (!o->active && range->top == 0)
         commit_refuse(d, r, REFUSAL_ACTIVE_LAYER,
                       "'top' is the active layer, whose commit has two phases. Set 'active' too, "
@@ -154,16 +154,17 @@ static bool refuse_range(const Disk *d, const CommitOptions *o, const Range *ran
         commit_refuse(d, r, REFUSAL_NOTHING_TO_COMMIT,
                       "'%s' is the deepest image of the chain: there is nothing below it to commit "
                       "into.",
-                      chain->images[range->top].file);
+                      disk_image_label(d, &chain->images[range->top]));
     else if (range->top == range->base)
         commit_refuse(
             d, r, REFUSAL_INVALID_ARGS,
             "'top' and 'base' are the same image, '%s'. The base has to be below the top.",
-            chain->images[range->top].file);
+            disk_image_label(d, &chain->images[range->top]));
     else if (range->base < range->top)
         commit_refuse(d, r, REFUSAL_INVALID_ARGS,
                       "'base' ('%s') is above 'top' ('%s'). The base has to be below the top.",
-                      chain->images[range->base].file, chain->images[range->top].file);
+                      disk_image_label(d, &chain->images[range->base]),
+                      disk_image_label(d, &chain->images[range->top]));
     else
         return false;
     return true;
@@ -191,8 +192,8 @@ static bool refuse_filter(const Disk *d, const CommitOptions *o, const Range *ra
     commit_refuse(d, r, REFUSAL_NOT_SUPPORTED,
                   "the filter '%s' (%s) lies between '%s' and '%s', whose backing file name QEMU "
                   "would not update. Commit from the active layer instead ('active').",
-                  below->name, below->driver ? below->driver : "", chain->images[range->top].file,
-                  overlay->file);
+                  below->name, below->driver ? below->driver : "",
+                  disk_image_label(d, &chain->images[range->top]), disk_image_label(d, overlay));
     return true;
 }
 
@@ -222,7 +223,7 @@ static bool refuse_shared_base(const Disk *d, const ChainImage *base, Refusal *r
                   "the base '%s' is also below VM '%s', disk '%s', which a commit would damage. If "
                   "that disk is no more, call Manager.ForgetImage (\"vmdiskctl forget\") for its "
                   "images; to commit all the same, set the option 'override'.",
-                  base->file, user->vm, user->disk);
+                  disk_image_label(d, base), user->vm, user->disk);
     return true;
 }
 
@@ -241,22 +242,9 @@ static bool refuse_small_base(const Disk *d, const Range *range, Refusal *r)
                   "the base '%s' has %" PRIu64 " bytes, less than the %" PRIu64
                   " of '%s', and QEMU cannot make it larger (%s). Make it larger yourself, then "
                   "commit.",
-                  base->file, base->size, wanted, chain->images[range->top].file, base->format);
+                  disk_image_label(d, base), base->size, wanted,
+                  disk_image_label(d, &chain->images[range->top]), base->format);
     return true;
-}
-
-/* The name of the file that an image is in, below whatever it was opened with; relative to QEMU's
- * directory where it was given so. NULL where only "json:" tells. */
-static const char *file_name(const Graph *g, const ChainImage *image)
-{
-    const GraphVertex *v = graph_find(g, GRAPH_NODE, image->node);
-
-    for (size_t steps = 0; v && steps <= CHAIN_FILTERS_MAX; steps++) {
-        if (v->file && *v->file && !text_has_prefix(v->file, "json:"))
-            return v->file;
-        v = graph_child(g, v, "file");
-    }
-    return NULL;
 }
 
 /* QEMU tells bytes that are no UTF-8 as U+FFFD: the name is not known. */
@@ -288,7 +276,7 @@ static bool choose_default(const Disk *d, const CommitOptions *o, const Range *r
     const Chain *chain = disk_chain(d);
     const Graph *g = vm_graph(disk_vm(d));
     const ChainImage *base = &chain->images[range->base];
-    const char *file = file_name(g, base);
+    const char *file = chain_file_name(g, base->node);
 
     *ret = NULL;
     if (o->active)
@@ -297,7 +285,7 @@ static bool choose_default(const Disk *d, const CommitOptions *o, const Range *r
     _cleanup_(freep) char *name =
         !file ? strdup(base->file)
         : chain_is_relative(file)
-            ? name_from(chain, range, file_name(g, &chain->images[range->top - 1]), file)
+            ? name_from(chain, range, chain_file_name(g, chain->images[range->top - 1].node), file)
             : strdup(file);
     /* As it knows it, QEMU can record any name by itself. */
     bool own = name && strcmp(name, base->file) == 0;

@@ -506,6 +506,13 @@ const Chain *disk_chain(const Disk *d)
     return d->chain;
 }
 
+const char *disk_image_label(const Disk *d, const ChainImage *image)
+{
+    const char *file = chain_file_name(vm_graph(d->vm), image->node);
+
+    return file ? file : image->file;
+}
+
 bool disk_is_read_only(const Disk *d)
 {
     return d->chain->n > 0 && d->chain->images[0].read_only;

@@ -50,6 +50,8 @@ Vm *disk_vm(const Disk *d);
 const char *disk_name(const Disk *d);
 const char *disk_device(const Disk *d);
 const Chain *disk_chain(const Disk *d); /* never NULL */
+/* What to call an image of the chain to people: its file, where QEMU's name is a json:{…} one. */
+const char *disk_image_label(const Disk *d, const ChainImage *image);
 bool disk_is_read_only(const Disk *d);
 /* Flash of the machine: shown, not offered for jobs. */
 bool disk_is_firmware(const Disk *d);

@@ -163,6 +163,18 @@ static void test_refused_options(void)
     refused(s, SERVICE_ERROR("NotSupported"), "'backing-file'", 1, "relative", "b", true);
 }
 
+/* Not all that QEMU was told to open it with. */
+static void test_refusal_names_files(void)
+{
+    g_autoptr(Scene) s = scene_new(&(SceneOptions){.depth = 4, .blockdev = true, .no_guest = true});
+    const char *text =
+        recorder_refused(s->recorder, INVALID_ARGS, s->disk, DISK_INTERFACE, "CommitWith", "a{sv}",
+                         3, "active", "b", 1, "top", "s", "0", "base", "s", "0");
+
+    check_refused(s, text, scene_top(s));
+    g_assert_null(strstr(text, "json:"));
+}
+
 int main(int argc, char *argv[])
 {
     g_test_init(&argc, &argv, NULL);
@@ -176,5 +188,6 @@ int main(int argc, char *argv[])
     g_test_add_data_func("/commit-with/relative-backing-file", "relative", test_backing_file);
     g_test_add_func("/commit-with/plain-backing-file", test_plain_backing_file);
     g_test_add_func("/commit-with/refuses-options", test_refused_options);
+    g_test_add_func("/commit-with/refusal-names-files", test_refusal_names_files);
     return g_test_run();
 }

@@ -59,6 +59,27 @@ static void test_one_image(void)
     check_chain("node only raw\nnode f file\nedge only file f\n", "only", "only");
 }
 
+/* Of an image that was opened with options, QEMU's name is what it was opened with. */
+static void test_file_name(void)
+{
+    g_autoptr(Graph) g = make_graph("node top qcow2\n"
+                                    "node file file\n"
+                                    "node alone qcow2\n"
+                                    "edge top file file\n");
+    const char *const named[] = {"top", "alone"};
+
+    g_assert_cmpstr(chain_file_name(g, "top"), ==, "/top");
+    for (size_t i = 0; i < G_N_ELEMENTS(named); i++) {
+        GraphVertex *v = graph_find(g, GRAPH_NODE, named[i]);
+
+        free(v->file);
+        v->file = strdup("json:{\"driver\":\"qcow2\"}");
+    }
+    g_assert_cmpstr(chain_file_name(g, "top"), ==, "/file");
+    g_assert_null(chain_file_name(g, "alone"));
+    g_assert_null(chain_file_name(g, "unknown"));
+}
+
 static void test_facts(void)
 {
     g_autoptr(Graph) g = make_graph("node top qcow2\n"
@@ -285,6 +306,7 @@ int main(int argc, char **argv)
     g_test_add_func("/chain/equal", test_equal);
     g_test_add_func("/chain/length-matters", test_length_matters);
     g_test_add_func("/chain/find-node", test_find_node);
+    g_test_add_func("/chain/file-name", test_file_name);
     g_test_add_func("/chain/libvirt", test_libvirt);
     return g_test_run();
 }
