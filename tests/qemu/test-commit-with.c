@@ -166,7 +166,8 @@ static void test_refused_options(void)
 /* Not all that QEMU was told to open it with. */
 static void test_refusal_names_files(void)
 {
-    g_autoptr(Scene) s = scene_new(&(SceneOptions){.depth = 4, .blockdev = true, .no_guest = true});
+    g_autoptr(Scene) s = scene_new(
+        &(SceneOptions){.depth = 4, .blockdev = true, .relative = true, .no_guest = true});
     const char *text =
         recorder_refused(s->recorder, INVALID_ARGS, s->disk, DISK_INTERFACE, "CommitWith", "a{sv}",
                          3, "active", "b", 1, "top", "s", "0", "base", "s", "0");
