@@ -11,7 +11,8 @@
 #include "wait.h"
 
 static const SceneOptions slow = {.slow_base = true};
-static const SceneOptions slow_chain = {.slow_base = true, .depth = 4};
+/* There is less to copy between images, and a restart may take its time. */
+static const SceneOptions slow_chain = {.slow_base = true, .depth = 4, .base_speed = IMAGE_MIB / 8};
 
 static void kill_daemon(Scene *s)
 {
