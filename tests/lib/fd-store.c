@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -11,13 +12,74 @@
 
 #define MESSAGE_SIZE 4096
 
+typedef struct Message {
+    char text[MESSAGE_SIZE];
+    int fd; /* -1 where none came with it */
+} Message;
+
 struct FdStore {
     char *path;
     int socket;
+
+    /* A socket takes few messages (net.unix.max_dgram_qlen), and then whoever sends waits: they are
+     * received by a thread, also while the test waits for the daemon. */
+    GThread *thread;
+    int stop;       /* eventfd for it */
+    GMutex lock;    /* socket and queue */
+    GQueue *queued; /* Message, not looked at yet */
+
     GArray *fds;      /* int, ended by -1 */
     GPtrArray *names; /* as many */
     GString *joined;
 };
+
+/* Locked. */
+static bool receive_one(FdStore *s)
+{
+    Message *message = g_new0(Message, 1);
+    char control[CMSG_SPACE(sizeof(int))];
+    struct iovec iov = {message->text, sizeof(message->text) - 1};
+    struct msghdr m = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof(control),
+    };
+
+    message->fd = -1;
+    if (recvmsg(s->socket, &m, MSG_CMSG_CLOEXEC) < 0) {
+        g_free(message);
+        return false;
+    }
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+            memcpy(&message->fd, CMSG_DATA(c), sizeof(message->fd));
+    g_queue_push_tail(s->queued, message);
+    return true;
+}
+
+static gpointer receive(gpointer data)
+{
+    FdStore *s = data;
+    struct pollfd p[] = {{.fd = s->socket, .events = POLLIN}, {.fd = s->stop, .events = POLLIN}};
+
+    while (poll(p, G_N_ELEMENTS(p), -1) >= 0 && !p[1].revents) {
+        g_mutex_lock(&s->lock);
+        while (receive_one(s))
+            ;
+        g_mutex_unlock(&s->lock);
+    }
+    return NULL;
+}
+
+static void message_free(gpointer data)
+{
+    Message *m = data;
+
+    if (m->fd >= 0)
+        close(m->fd);
+    g_free(m);
+}
 
 FdStore *fd_store_new(const char *dir)
 {
@@ -35,6 +97,11 @@ FdStore *fd_store_new(const char *dir)
     g_assert_cmpuint(strlen(s->path), <, sizeof(address.sun_path));
     strcpy(address.sun_path, s->path);
     g_assert_cmpint(bind(s->socket, (const struct sockaddr *)&address, sizeof(address)), ==, 0);
+    s->queued = g_queue_new();
+    g_mutex_init(&s->lock);
+    s->stop = eventfd(0, EFD_CLOEXEC);
+    g_assert_cmpint(s->stop, >=, 0);
+    s->thread = g_thread_new("fd-store", receive, s);
     return s;
 }
 
@@ -49,6 +116,11 @@ void fd_store_free(FdStore *s)
 {
     if (!s)
         return;
+    g_assert_cmpint(eventfd_write(s->stop, 1), ==, 0);
+    g_thread_join(s->thread);
+    close(s->stop);
+    g_mutex_clear(&s->lock);
+    g_queue_free_full(s->queued, message_free);
     while (s->names->len > 0)
         drop(s, 0);
     close(s->socket);
@@ -113,29 +185,6 @@ static void take_message(FdStore *s, const char *text, int fd)
     keep(s, fd, name);
 }
 
-static bool take_one(FdStore *s)
-{
-    char text[MESSAGE_SIZE], control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = {text, sizeof(text) - 1};
-    struct msghdr m = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = control,
-        .msg_controllen = sizeof(control),
-    };
-    const ssize_t n = recvmsg(s->socket, &m, MSG_CMSG_CLOEXEC);
-    int fd = -1;
-
-    if (n < 0)
-        return false;
-    text[n] = '\0';
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-            memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-    take_message(s, text, fd);
-    return true;
-}
-
 static bool is_hung_up(int fd)
 {
     struct pollfd p = {.fd = fd};
@@ -145,8 +194,16 @@ static bool is_hung_up(int fd)
 
 const int *fd_store_fds(FdStore *s)
 {
-    while (take_one(s))
+    Message *m;
+
+    g_mutex_lock(&s->lock);
+    while (receive_one(s))
         ;
+    while ((m = g_queue_pop_head(s->queued))) {
+        take_message(s, m->text, m->fd);
+        g_free(m);
+    }
+    g_mutex_unlock(&s->lock);
     for (guint i = s->names->len; i-- > 0;)
         if (is_hung_up(g_array_index(s->fds, int, i)))
             drop(s, i);
