@@ -17,7 +17,8 @@
 /* Lines that say so. The program is linked with --wrap=log_line. */
 static unsigned n_told;
 
-void __wrap_log_line(int priority, const LogContext *context, const char *format, ...);
+void __wrap_log_line(int priority, const LogContext *context, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 void __wrap_log_line(int priority, const LogContext *context, const char *format, ...)
 {
