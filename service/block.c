@@ -169,6 +169,8 @@ int block_close_node(Qmp *q, const char *node, QmpReplyFunc callback, void *user
     return call_with(q, "blockdev-del", "node-name", node, QMP_DRAIN_USEC, callback, userdata);
 }
 
+/* Not BLOCK_JOB_PENDING, which only follows a JOB_STATUS_CHANGE that says the same: a guest waits
+ * there, and each question costs it time. */
 static const struct {
     const char *name;
     BlockEvent event;
@@ -177,7 +179,6 @@ static const struct {
     {"BLOCK_JOB_CANCELLED", BLOCK_EVENT_JOBS},
     {"BLOCK_JOB_COMPLETED", BLOCK_EVENT_JOBS},
     {"BLOCK_JOB_ERROR", BLOCK_EVENT_JOB_ERROR},
-    {"BLOCK_JOB_PENDING", BLOCK_EVENT_JOBS},
     {"BLOCK_JOB_READY", BLOCK_EVENT_JOBS},
     {"DEVICE_DELETED", BLOCK_EVENT_GRAPH},
     {"DEVICE_TRAY_MOVED", BLOCK_EVENT_GRAPH},
