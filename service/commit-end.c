@@ -179,7 +179,7 @@ static void keep_overlay(Commit *c)
     commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
 }
 
-static void carry_at_barrier(Commit *c)
+void commit_foresee_barrier(Commit *c)
 {
     /* What cannot be sent now is sent with the next look at the job. */
     if (!c->asked)
@@ -194,11 +194,6 @@ bool commit_expects_barrier(const Commit *c)
            !is_abort(c) && (phase == JOB_ENDING || (phase == JOB_READY && c->ending));
 }
 
-void commit_foresee_barrier(Commit *c)
-{
-    carry_at_barrier(c);
-}
-
 void commit_record(Commit *c)
 {
     /* Nothing leaves the chain. Where an earlier process of ours, or somebody else, has asked for
@@ -210,7 +205,7 @@ void commit_record(Commit *c)
     else if (nothing_to_carry)
         keep_overlay(c);
     else
-        carry_at_barrier(c);
+        commit_foresee_barrier(c); /* unless it was foreseen */
 }
 
 static JobGraph read_back(const Commit *c)

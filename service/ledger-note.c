@@ -127,12 +127,17 @@ static void free_groups(LedgerGroup **groups, size_t n)
     free(groups);
 }
 
-static int make_all_pivoted(const Ledger *l, const char *vm, const LedgerPivot *pivots, size_t n,
+/* What was on record together before is settled first: there is one file for it. */
+static int make_all_pivoted(Ledger *l, const char *vm, const LedgerPivot *pivots, size_t n,
                             LedgerGroup ***ret)
 {
-    LedgerGroup **groups = calloc(n, sizeof(LedgerGroup *));
-    int r = groups ? 0 : -ENOMEM;
+    LedgerGroup **groups;
+    int r = ledger_settle_together(l);
+    if (r < 0)
+        return r;
 
+    groups = calloc(n, sizeof(LedgerGroup *));
+    r = groups ? 0 : -ENOMEM;
     for (size_t i = 0; r >= 0 && i < n; i++)
         r = make_pivoted(l, vm, &pivots[i], LEDGER_STALE, &groups[i]);
     if (r < 0 && groups)
@@ -145,9 +150,7 @@ static int make_all_pivoted(const Ledger *l, const char *vm, const LedgerPivot *
 int ledger_note_pivots(Ledger *l, const char *vm, const LedgerPivot *pivots, size_t n)
 {
     LedgerGroup **groups;
-    int r = ledger_settle_together(l);
-    if (r >= 0)
-        r = make_all_pivoted(l, vm, pivots, n, &groups);
+    int r = make_all_pivoted(l, vm, pivots, n, &groups);
     if (r < 0)
         return r;
 
@@ -165,9 +168,7 @@ int ledger_note_pivots(Ledger *l, const char *vm, const LedgerPivot *pivots, siz
 int ledger_prepare_pivots(Ledger *l, const char *vm, const LedgerPivot *pivots, size_t n)
 {
     LedgerGroup **groups;
-    int r = ledger_settle_together(l);
-    if (r >= 0)
-        r = make_all_pivoted(l, vm, pivots, n, &groups);
+    int r = make_all_pivoted(l, vm, pivots, n, &groups);
     if (r < 0)
         return r;
 
