@@ -8,450 +8,38 @@
 #include <errno.h>
 #include <string.h>
 
-#include "json.h"
-#include "text.h"
+#include "block-answer.h"
 
-typedef struct BlockRead {
-    Graph *graph;
-    unsigned open; /* answers still to come */
-    int error;
-    char *text;
-    BlockReadFunc callback;
-    void *userdata;
-} BlockRead;
-
-typedef int (*ParseFunc)(Graph *g, json_object *value);
-typedef int (*ElementFunc)(Graph *g, json_object *element);
-
-static int each(Graph *g, json_object *array, size_t limit, ElementFunc parse)
-{
-    if (!json_object_is_type(array, json_type_array))
-        return -EBADMSG;
-    if (json_object_array_length(array) > limit)
-        return -E2BIG;
-
-    for (size_t i = 0; i < json_object_array_length(array); i++) {
-        json_object *element = json_object_array_get_idx(array, i);
-
-        if (!json_object_is_type(element, json_type_object))
-            return -EBADMSG;
-        int r = parse(g, element);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int each_of(Graph *g, json_object *value, const char *key, size_t limit, ElementFunc parse)
-{
-    json_object *array;
-    int r = json_get_array(value, key, &array);
-
-    return r < 0 ? r : each(g, array, limit, parse);
-}
-
-static int dup_bounded(const char *s, size_t max, char **ret)
-{
-    if (strlen(s) > max)
-        return -E2BIG;
-
-    *ret = strdup(s);
-    return *ret ? 0 : -ENOMEM;
-}
-
-/* A name, id or word. */
-static int dup_string(json_object *o, const char *key, char **ret)
-{
-    const char *s;
-    int r = json_get_string(o, key, &s);
-
-    return r < 0 ? r : dup_bounded(s, GRAPH_NAME_MAX, ret);
-}
-
-static int dup_string_or(json_object *o, const char *key, const char *fallback, char **ret)
-{
-    const char *s;
-    int r = json_get_string_or(o, key, fallback, &s);
-
-    return r < 0 ? r : dup_bounded(s, GRAPH_NAME_MAX, ret);
-}
-
-/* A file name or a text for people; NULL where there is none. */
-static int dup_text_or_none(json_object *o, const char *key, char **ret)
-{
-    const char *s;
-    int r = json_get_string_or(o, key, NULL, &s);
-
-    return r < 0 || !s ? r : dup_bounded(s, GRAPH_TEXT_MAX, ret);
-}
-
-static int parse_vertex_type(const char *word, GraphVertexType *ret)
-{
-    static const char *const words[] = {
-        [GRAPH_NODE] = "block-driver",
-        [GRAPH_BACKEND] = "block-backend",
-        [GRAPH_JOB] = "block-job",
-    };
-
-    for (size_t i = 0; i < ELEMENTSOF(words); i++)
-        if (strcmp(words[i], word) == 0) {
-            *ret = (GraphVertexType)i;
-            return 0;
-        }
-    return -EBADMSG;
-}
-
-static int parse_vertex(Graph *g, json_object *o)
-{
-    const char *type;
-    GraphVertex *v = graph_add_vertex(g);
-    if (!v)
-        return -ENOMEM;
-
-    int r = json_get_string(o, "type", &type);
-    if (r < 0)
-        return r;
-    r = parse_vertex_type(type, &v->type);
-    if (r < 0)
-        return r;
-    r = json_get_uint64(o, "id", &v->id);
-    return r < 0 ? r : dup_string(o, "name", &v->name);
-}
-
-static int parse_edge(Graph *g, json_object *o)
-{
-    GraphEdge *e = graph_add_edge(g);
-    if (!e)
-        return -ENOMEM;
-
-    int r = json_get_uint64(o, "parent", &e->parent);
-    if (r < 0)
-        return r;
-    r = json_get_uint64(o, "child", &e->child);
-    if (r < 0)
-        return r;
-    return dup_string(o, "name", &e->name);
-}
-
-static int parse_graph(Graph *g, json_object *value)
-{
-    int r = each_of(g, value, "nodes", GRAPH_VERTICES_MAX, parse_vertex);
-    if (r < 0)
-        return r;
-    r = each_of(g, value, "edges", GRAPH_EDGES_MAX, parse_edge);
-    if (r < 0)
-        return r;
-
-    graph_index(g);
-    return 0;
-}
-
-static int parse_bitmap(GraphVertex *v, json_object *o)
-{
-    const char *name;
-
-    /* What a job made for itself has no name. */
-    int r = json_get_string_or(o, "name", NULL, &name);
-    if (r < 0 || !name)
-        return r;
-
-    GraphBitmap *b = graph_add_bitmap(v);
-    if (!b)
-        return -ENOMEM;
-
-    r = dup_bounded(name, GRAPH_NAME_MAX, &b->name);
-    if (r < 0)
-        return r;
-    r = json_get_uint64(o, "granularity", &b->granularity);
-    if (r < 0)
-        return r;
-    r = json_get_uint64(o, "count", &b->count);
-    if (r < 0)
-        return r;
-    r = json_get_bool(o, "persistent", &b->persistent);
-    if (r < 0)
-        return r;
-    r = json_get_bool(o, "recording", &b->recording);
-    if (r < 0)
-        return r;
-    r = json_get_bool(o, "busy", &b->busy);
-    return r < 0 ? r : json_get_bool_or(o, "inconsistent", false, &b->inconsistent);
-}
-
-static int parse_bitmaps(GraphVertex *v, json_object *node)
-{
-    json_object *array;
-
-    int r = json_get_array(node, "dirty-bitmaps", &array);
-    if (r < 0)
-        return r == -ENODATA ? 0 : r;
-    if (json_object_array_length(array) > GRAPH_BITMAPS_MAX)
-        return -E2BIG;
-
-    for (size_t i = 0; i < json_object_array_length(array); i++) {
-        json_object *element = json_object_array_get_idx(array, i);
-
-        if (!json_object_is_type(element, json_type_object))
-            return -EBADMSG;
-        r = parse_bitmap(v, element);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-/* Persistent bitmaps are a feature of qcow2, and of its second version ("compat" 1.1) only. */
-static int parse_format(GraphVertex *v, json_object *image)
-{
-    json_object *format, *data;
-    const char *compat;
-
-    if (strcmp(v->driver, "qcow2") != 0)
-        return 0;
-    v->stores_bitmaps = true;
-    int r = json_get_object(image, "format-specific", &format);
-    if (r < 0)
-        return r == -ENODATA ? 0 : r;
-    r = json_get_object(format, "data", &data);
-    if (r < 0)
-        return r;
-    r = json_get_string(data, "compat", &compat);
-    if (r < 0)
-        return r;
-
-    v->stores_bitmaps = strcmp(compat, "0.10") != 0;
-    return 0;
-}
-
-/* Fills in a node that the graph has; one that came up since is left to the next reading. */
-static int parse_node(Graph *g, json_object *o)
-{
-    const char *name;
-    json_object *image;
-
-    int r = json_get_string(o, "node-name", &name);
-    if (r < 0)
-        return r;
-
-    GraphVertex *v = graph_find(g, GRAPH_NODE, name);
-    if (!v || v->driver)
-        return 0;
-
-    r = json_get_object(o, "image", &image);
-    if (r < 0)
-        return r;
-    r = json_get_uint64(image, "virtual-size", &v->size);
-    if (r < 0)
-        return r;
-    r = json_get_uint64_or(image, "actual-size", 0, &v->allocated);
-    if (r < 0)
-        return r;
-    r = json_get_bool(o, "ro", &v->read_only);
-    if (r < 0)
-        return r;
-    r = dup_text_or_none(o, "file", &v->file);
-    if (r < 0)
-        return r;
-    if (!v->file)
-        return -EBADMSG;
-    /* The node's own backing_file is what QEMU has made of it. */
-    r = dup_text_or_none(image, "backing-filename", &v->backing_file);
-    if (r < 0)
-        return r;
-    r = dup_string(o, "drv", &v->driver);
-    if (r < 0)
-        return r;
-    r = parse_format(v, image);
-    return r < 0 ? r : parse_bitmaps(v, o);
-}
-
-static int parse_nodes(Graph *g, json_object *value)
-{
-    return each(g, value, GRAPH_VERTICES_MAX, parse_node);
-}
-
-static int parse_device(Graph *g, json_object *o)
-{
-    json_object *inserted = NULL;
-
-    if (g->n_devices >= GRAPH_DEVICES_MAX)
-        return -E2BIG;
-
-    GraphDevice *d = graph_add_device(g);
-    if (!d)
-        return -ENOMEM;
-
-    int r = dup_string(o, "device", &d->drive);
-    if (r < 0)
-        return r;
-    r = dup_string_or(o, "qdev", "", &d->qdev);
-    if (r < 0)
-        return r;
-    r = json_get_object(o, "inserted", &inserted);
-    if (r == -ENODATA) {
-        d->node = strdup("");
-        d->group = strdup("");
-        return d->node && d->group ? 0 : -ENOMEM;
-    }
-    if (r < 0)
-        return r;
-    r = dup_string_or(inserted, "node-name", "", &d->node);
-    return r < 0 ? r : dup_string_or(inserted, "group", "", &d->group);
-}
-
-static int parse_devices(Graph *g, json_object *value)
-{
-    return each(g, value, GRAPH_VERTICES_MAX, parse_device);
-}
-
-static int parse_export(Graph *g, json_object *o)
-{
-    if (g->n_exports >= GRAPH_EXPORTS_MAX)
-        return -E2BIG;
-
-    GraphExport *e = graph_add_export(g);
-    if (!e)
-        return -ENOMEM;
-
-    int r = dup_string(o, "id", &e->id);
-    return r < 0 ? r : dup_string(o, "node-name", &e->node);
-}
-
-static int parse_exports(Graph *g, json_object *value)
-{
-    return each(g, value, GRAPH_VERTICES_MAX, parse_export);
-}
-
-static int parse_job(Graph *g, json_object *o)
-{
-    if (g->n_jobs >= GRAPH_JOBS_MAX)
-        return -E2BIG;
-
-    GraphJob *j = graph_add_job(g);
-    if (!j)
-        return -ENOMEM;
-
-    int r = dup_string(o, "id", &j->id);
-    if (r < 0)
-        return r;
-    r = dup_string(o, "type", &j->type);
-    if (r < 0)
-        return r;
-    r = dup_string(o, "status", &j->status);
-    if (r < 0)
-        return r;
-    r = json_get_uint64(o, "current-progress", &j->offset);
-    if (r < 0)
-        return r;
-    r = json_get_uint64(o, "total-progress", &j->length);
-    if (r < 0)
-        return r;
-    return dup_text_or_none(o, "error", &j->error);
-}
-
-static int parse_jobs(Graph *g, json_object *value)
-{
-    return each(g, value, GRAPH_VERTICES_MAX, parse_job);
-}
-
-/* A word that QEMU does not know yet is a failure of some kind. */
-static GraphIoStatus io_status_of(const char *word)
-{
-    if (strcmp(word, "ok") == 0)
-        return GRAPH_IO_OK;
-    return strcmp(word, "nospace") == 0 ? GRAPH_IO_NO_SPACE : GRAPH_IO_FAILED;
-}
-
-static int parse_block_job(Graph *g, json_object *o)
-{
-    const char *id, *io_status;
-
-    int r = json_get_string(o, "device", &id);
-    if (r < 0)
-        return r;
-
-    /* Both lists are of one graph that this module made. */
-    GraphJob *j = (GraphJob *)graph_find_job(g, id);
-    if (!j)
-        return 0;
-
-    j->block = true;
-    r = json_get_uint64(o, "speed", &j->speed);
-    if (r < 0)
-        return r;
-    r = json_get_bool(o, "paused", &j->paused);
-    if (r < 0)
-        return r;
-    r = json_get_string_or(o, "io-status", "ok", &io_status);
-    if (r < 0)
-        return r;
-    j->io_status = io_status_of(io_status);
-    return json_get_bool(o, "auto-finalize", &j->auto_finalize);
-}
-
-static int parse_block_jobs(Graph *g, json_object *value)
-{
-    return each(g, value, GRAPH_VERTICES_MAX, parse_block_job);
-}
-
-static void block_read_end(BlockRead *b)
-{
-    BlockReading reading = {.error = b->error, .text = b->text ? b->text : ""};
-
-    if (b->error == 0)
-        reading.graph = TAKE_PTR(b->graph);
-    b->callback(&reading, b->userdata);
-
-    graph_free(b->graph);
-    free(b->text);
-    free(b);
-}
-
-static void block_read_answer(BlockRead *b, const QmpReply *reply, ParseFunc parse)
-{
-    int r = reply->error ? reply->error : b->error ? 0 : parse(b->graph, reply->value);
-
-    /* The first failure is the one that explains the others. */
-    if (r < 0 && b->error == 0) {
-        b->error = r == -ENODATA ? -EBADMSG : r;
-        b->text = strdup(reply->error ? reply->error_text : "QEMU's answer is not understood");
-    }
-    if (--b->open == 0)
-        block_read_end(b);
-}
-
-#define READ_CALLBACK(what)                                                                        \
-    static void on_##what(Qmp *q, const QmpReply *reply, void *userdata)                           \
-    {                                                                                              \
-        block_read_answer(userdata, reply, parse_##what);                                          \
-    }
-
-READ_CALLBACK(graph)
-READ_CALLBACK(nodes)
-READ_CALLBACK(devices)
-READ_CALLBACK(exports)
-READ_CALLBACK(jobs)
-READ_CALLBACK(block_jobs)
-
+/* A question, and who takes the answer. */
 typedef struct Question {
     const char *command;
     QmpReplyFunc callback;
     bool flat; /* without it, query-named-block-nodes is quadratic in the depth of chains */
 } Question;
 
-static int block_ask(Qmp *q, const Question *questions, size_t n, BlockReadFunc callback,
-                     void *userdata)
+typedef struct BlockRead {
+    Graph *graph;
+    unsigned open; /* answers still to come */
+    int error;
+    char *text;
+    const Question *more; /* to be asked where the answers make it necessary; NULL for nothing */
+    size_t n_more;
+    BlockReadFunc callback;
+    void *userdata;
+} BlockRead;
+
+typedef int (*TakeFunc)(Graph *g, json_object *value);
+
+static void block_read_free(BlockRead *b)
 {
-    BlockRead *b = calloc(1, sizeof(BlockRead));
-    if (!b)
-        return -ENOMEM;
+    graph_free(b->graph);
+    free(b->text);
+    free(b);
+}
 
-    *b = (BlockRead){.graph = graph_new(), .callback = callback, .userdata = userdata};
-    if (!b->graph) {
-        free(b);
-        return -ENOMEM;
-    }
-
+/* The first could not be sent: nothing was. */
+static int block_send(BlockRead *b, Qmp *q, const Question *questions, size_t n)
+{
     for (size_t i = 0; i < n; i++) {
         json_object *args = NULL;
 
@@ -461,11 +49,8 @@ static int block_ask(Qmp *q, const Question *questions, size_t n, BlockReadFunc 
         }
         int r = qmp_call(q, questions[i].command, args, /* timeout_usec= */ 0,
                          questions[i].callback, b);
-        if (r < 0 && i == 0) {
-            graph_free(b->graph);
-            free(b);
+        if (r < 0 && i == 0)
             return r;
-        }
         /* The answers to what was sent end the reading, as a failure. */
         if (r < 0) {
             b->error = r;
@@ -476,47 +61,145 @@ static int block_ask(Qmp *q, const Question *questions, size_t n, BlockReadFunc 
     return 0;
 }
 
+/* Whether there is anything that the rest is asked for. Then all is asked anew, so that it is of
+ * one instant. */
+static bool block_ask_more(BlockRead *b, Qmp *q)
+{
+    const Question *more = TAKE_PTR(b->more);
+
+    if (b->error || !more || (b->graph->n_exports == 0 && b->graph->n_vertices == 0))
+        return false;
+
+    graph_free(b->graph);
+    b->graph = graph_new();
+    b->error = b->graph ? block_send(b, q, more, b->n_more) : -ENOMEM;
+    if (b->error)
+        b->text = strdup(strerror(-b->error));
+    return b->open > 0;
+}
+
+static void block_read_end(BlockRead *b, Qmp *q)
+{
+    if (block_ask_more(b, q))
+        return;
+
+    BlockReading reading = {.error = b->error, .text = b->text ? b->text : ""};
+
+    if (b->error == 0)
+        reading.graph = TAKE_PTR(b->graph);
+    b->callback(&reading, b->userdata);
+    block_read_free(b);
+}
+
+static void block_read_answer(BlockRead *b, Qmp *q, const QmpReply *reply, TakeFunc take)
+{
+    int r = reply->error ? reply->error : b->error ? 0 : take(b->graph, reply->value);
+
+    /* The first failure is the one that explains the others. */
+    if (r < 0 && b->error == 0) {
+        b->error = r == -ENODATA ? -EBADMSG : r;
+        b->text = strdup(reply->error ? reply->error_text : "QEMU's answer is not understood");
+    }
+    if (--b->open == 0)
+        block_read_end(b, q);
+}
+
+#define READ_CALLBACK(what)                                                                        \
+    static void on_##what(Qmp *q, const QmpReply *reply, void *userdata)                           \
+    {                                                                                              \
+        block_read_answer(userdata, q, reply, block_take_##what);                                  \
+    }
+
+READ_CALLBACK(graph)
+READ_CALLBACK(nodes)
+READ_CALLBACK(bitmap_holders)
+READ_CALLBACK(devices)
+READ_CALLBACK(exports)
+READ_CALLBACK(jobs)
+READ_CALLBACK(block_jobs)
+
+static const Question everything[] = {
+    {"x-debug-query-block-graph", on_graph, false},
+    {"query-named-block-nodes", on_nodes, true},
+    {"query-block", on_devices, false},
+    {"query-block-exports", on_exports, false},
+    {"query-jobs", on_jobs, false},
+    {"query-block-jobs", on_block_jobs, false},
+};
+
+static const Question jobs[] = {
+    {"query-jobs", on_jobs, false},
+    {"query-block-jobs", on_block_jobs, false},
+};
+
+/* A guest may wait for what follows. Each command costs QEMU a fifth of a millisecond, so the usual
+ * case, that there is nothing to mind, is told by few. */
+static const Question any_exports[] = {
+    {"query-block-exports", on_exports, false},
+};
+
+static const Question exports[] = {
+    {"x-debug-query-block-graph", on_graph, false},
+    {"query-block-exports", on_exports, false},
+};
+
+static const Question any_bitmaps[] = {
+    {"query-named-block-nodes", on_bitmap_holders, true},
+    {"query-block-exports", on_exports, false},
+};
+
+static const Question bitmaps[] = {
+    {"x-debug-query-block-graph", on_graph, false},
+    {"query-named-block-nodes", on_nodes, true},
+    {"query-block-exports", on_exports, false},
+};
+
+typedef struct Questions {
+    const Question *first, *more;
+    size_t n_first, n_more;
+} Questions;
+
+static int block_ask(Qmp *q, const Questions *questions, BlockReadFunc callback, void *userdata)
+{
+    BlockRead *b = calloc(1, sizeof(BlockRead));
+    if (!b)
+        return -ENOMEM;
+
+    *b = (BlockRead){
+        .graph = graph_new(),
+        .more = questions->more,
+        .n_more = questions->n_more,
+        .callback = callback,
+        .userdata = userdata,
+    };
+    int r = b->graph ? block_send(b, q, questions->first, questions->n_first) : -ENOMEM;
+    if (r < 0)
+        block_read_free(b);
+    return r;
+}
+
 int block_read(Qmp *q, BlockReadFunc callback, void *userdata)
 {
-    static const Question questions[] = {
-        {"x-debug-query-block-graph", on_graph, false},
-        {"query-named-block-nodes", on_nodes, true},
-        {"query-block", on_devices, false},
-        {"query-block-exports", on_exports, false},
-        {"query-jobs", on_jobs, false},
-        {"query-block-jobs", on_block_jobs, false},
-    };
-
-    return block_ask(q, questions, ELEMENTSOF(questions), callback, userdata);
+    return block_ask(q, &(Questions){.first = everything, .n_first = ELEMENTSOF(everything)},
+                     callback, userdata);
 }
 
 int block_read_jobs(Qmp *q, BlockReadFunc callback, void *userdata)
 {
-    static const Question questions[] = {
-        {"query-jobs", on_jobs, false},
-        {"query-block-jobs", on_block_jobs, false},
-    };
-
-    return block_ask(q, questions, ELEMENTSOF(questions), callback, userdata);
+    return block_ask(q, &(Questions){.first = jobs, .n_first = ELEMENTSOF(jobs)}, callback,
+                     userdata);
 }
 
 int block_read_exports(Qmp *q, BlockReadFunc callback, void *userdata)
 {
-    static const Question questions[] = {
-        {"x-debug-query-block-graph", on_graph, false},
-        {"query-block-exports", on_exports, false},
-    };
-
-    return block_ask(q, questions, ELEMENTSOF(questions), callback, userdata);
+    return block_ask(
+        q, &(Questions){any_exports, exports, ELEMENTSOF(any_exports), ELEMENTSOF(exports)},
+        callback, userdata);
 }
 
-int block_read_nodes(Qmp *q, BlockReadFunc callback, void *userdata)
+int block_read_bitmaps(Qmp *q, BlockReadFunc callback, void *userdata)
 {
-    static const Question questions[] = {
-        {"x-debug-query-block-graph", on_graph, false},
-        {"query-named-block-nodes", on_nodes, true},
-        {"query-block-exports", on_exports, false},
-    };
-
-    return block_ask(q, questions, ELEMENTSOF(questions), callback, userdata);
+    return block_ask(
+        q, &(Questions){any_bitmaps, bitmaps, ELEMENTSOF(any_bitmaps), ELEMENTSOF(bitmaps)},
+        callback, userdata);
 }

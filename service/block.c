@@ -169,21 +169,19 @@ int block_close_node(Qmp *q, const char *node, QmpReplyFunc callback, void *user
     return call_with(q, "blockdev-del", "node-name", node, QMP_DRAIN_USEC, callback, userdata);
 }
 
-/* Not BLOCK_JOB_PENDING, which only follows a JOB_STATUS_CHANGE that says the same: a guest waits
- * there, and each question costs it time. */
+/* Not BLOCK_JOB_READY, _PENDING, _COMPLETED and _CANCELLED: each comes with a JOB_STATUS_CHANGE
+ * that says the same, and a question more costs a guest time that waits at the barrier, or has just
+ * left it. */
 static const struct {
     const char *name;
     BlockEvent event;
 } events[] = {
     {"BLOCK_EXPORT_DELETED", BLOCK_EVENT_GRAPH},
-    {"BLOCK_JOB_CANCELLED", BLOCK_EVENT_JOBS},
-    {"BLOCK_JOB_COMPLETED", BLOCK_EVENT_JOBS},
     {"BLOCK_JOB_ERROR", BLOCK_EVENT_JOB_ERROR},
-    {"BLOCK_JOB_READY", BLOCK_EVENT_JOBS},
     {"DEVICE_DELETED", BLOCK_EVENT_GRAPH},
     {"DEVICE_TRAY_MOVED", BLOCK_EVENT_GRAPH},
     {"GUEST_PANICKED", BLOCK_EVENT_STATE},
-    {"JOB_STATUS_CHANGE", BLOCK_EVENT_JOBS},
+    {"JOB_STATUS_CHANGE", BLOCK_EVENT_JOB_STATUS},
     {"RESET", BLOCK_EVENT_STATE},
     {"RESUME", BLOCK_EVENT_STATE},
     {"SHUTDOWN", BLOCK_EVENT_STATE},
@@ -200,6 +198,27 @@ BlockEvent block_event(const char *name)
     return BLOCK_EVENT_OTHER;
 }
 
+int block_event_job_status(json_object *data, const char **ret_job, BlockJobStatus *ret_status)
+{
+    static const char *const words[] = {
+        [BLOCK_JOB_WAITING] = "waiting",
+        [BLOCK_JOB_PENDING] = "pending",
+        [BLOCK_JOB_CONCLUDED] = "concluded",
+        [BLOCK_JOB_NULL] = "null",
+    };
+    const char *status;
+
+    if (!data || json_get_string(data, "id", ret_job) < 0 ||
+        json_get_string(data, "status", &status) < 0)
+        return -EBADMSG;
+
+    *ret_status = BLOCK_JOB_OTHER;
+    for (size_t i = 0; i < ELEMENTSOF(words); i++)
+        if (strcmp(words[i], status) == 0)
+            *ret_status = (BlockJobStatus)i;
+    return 0;
+}
+
 int block_event_job_error(json_object *data, const char **ret_job, bool *ret_read)
 {
     const char *job, *operation;
@@ -209,16 +228,5 @@ int block_event_job_error(json_object *data, const char **ret_job, bool *ret_rea
         return -EBADMSG;
     *ret_job = job;
     *ret_read = strcmp(operation, "read") == 0;
-    return 0;
-}
-
-int block_event_job_pending(json_object *data, const char **ret_job)
-{
-    const char *job, *status;
-
-    if (!data || json_get_string(data, "id", &job) < 0 ||
-        json_get_string(data, "status", &status) < 0 || strcmp(status, "pending") != 0)
-        return -EBADMSG;
-    *ret_job = job;
     return 0;
 }

@@ -23,10 +23,12 @@ typedef void (*BlockReadFunc)(const BlockReading *reading, void *userdata);
 int block_read(Qmp *q, BlockReadFunc callback, void *userdata);
 /* Reads the jobs only. */
 int block_read_jobs(Qmp *q, BlockReadFunc callback, void *userdata);
-/* Reads the exports, and the graph without the properties of its nodes: cheap at any depth. */
+/* For the barrier, where a guest waits. Reads the exports, and the graph without the properties of
+ * its nodes; an empty one where there is no export. */
 int block_read_exports(Qmp *q, BlockReadFunc callback, void *userdata);
-/* The same with the properties of the nodes. */
-int block_read_nodes(Qmp *q, BlockReadFunc callback, void *userdata);
+/* The same with the properties of the nodes; empty where there is no export, and no bitmap with a
+ * name either. */
+int block_read_bitmaps(Qmp *q, BlockReadFunc callback, void *userdata);
 
 /* Answers a number that changes when the graph does; for polling. */
 typedef void (*BlockDigestFunc)(int error, uint64_t digest, void *userdata);
@@ -85,17 +87,27 @@ int block_carry_bitmaps(Qmp *q, const char *base, const BitmapPlan *plan, QmpRep
                         void *userdata);
 
 typedef enum BlockEvent {
-    BLOCK_EVENT_JOBS,      /* a job may have changed: read the jobs */
-    BLOCK_EVENT_JOB_ERROR, /* the same, and block_event_job_error() tells more */
-    BLOCK_EVENT_GRAPH,     /* disks or chains may have changed: read all */
-    BLOCK_EVENT_STATE,     /* the run state may have changed */
+    BLOCK_EVENT_JOBS,       /* a job may have changed: read the jobs */
+    BLOCK_EVENT_JOB_STATUS, /* the same, and block_event_job_status() tells more */
+    BLOCK_EVENT_JOB_ERROR,  /* the same, and block_event_job_error() tells more */
+    BLOCK_EVENT_GRAPH,      /* disks or chains may have changed: read all */
+    BLOCK_EVENT_STATE,      /* the run state may have changed */
     BLOCK_EVENT_OTHER,
 } BlockEvent;
 
-/* What a QMP event asks for; events are hints, the answer to a question is the fact. */
+/* What a QMP event asks for. */
 BlockEvent block_event(const char *name);
-/* Which job has come to status "pending". Borrows from data; -EBADMSG where it is about anything
- * else. */
-int block_event_job_pending(json_object *data, const char **ret_job);
+
+/* QAPI type JobStatus, as far as it matters when an event tells of it. */
+typedef enum BlockJobStatus {
+    BLOCK_JOB_WAITING,
+    BLOCK_JOB_PENDING,
+    BLOCK_JOB_CONCLUDED,
+    BLOCK_JOB_NULL,
+    BLOCK_JOB_OTHER,
+} BlockJobStatus;
+
+/* Which job has come to which status. Borrows from data; -EBADMSG. */
+int block_event_job_status(json_object *data, const char **ret_job, BlockJobStatus *ret_status);
 /* Which job met an I/O error, and whether it read or wrote. Borrows from data; -EBADMSG. */
 int block_event_job_error(json_object *data, const char **ret_job, bool *ret_read);

@@ -71,7 +71,6 @@ void commit_remove_recorder(Commit *c)
 /* The way from the first reading to the second. */
 typedef struct Carry {
     CommitRef *ref;
-    bool held;
     bool exported;    /* as read last */
     BitmapPlan *plan; /* NULL before the first reading */
     CommitCarryFunc done;
@@ -196,25 +195,23 @@ static void on_read(Vm *vm, int error, const char *text, void *userdata)
         carry_end(carry, error ? error : -ENOTCONN, text);
         return;
     }
-    /* Foreseen, and QEMU does not say so. */
-    if (carry->held && c->machine.phase != JOB_HELD) {
-        carry_end(carry, -EBUSY, "the job is not at the barrier");
-        return;
-    }
+    const Graph *g = vm_bitmaps(vm);
 
-    carry->exported = disk_has_export(c->disk, vm_nodes(vm));
-    if (!carry->plan)
-        carry_merge(carry, vm_nodes(vm));
+    carry->exported = disk_has_export(c->disk, g);
+    if (carry->plan)
+        carry_verify(carry, g);
+    else if (g->n_vertices > 0)
+        carry_merge(carry, g);
     else
-        carry_verify(carry, vm_nodes(vm));
+        carry_end(carry, 0, "");
 }
 
 static int carry_read(Carry *carry)
 {
-    return vm_read_nodes(disk_vm(carry->ref->commit->disk), on_read, carry);
+    return vm_read_bitmaps(disk_vm(carry->ref->commit->disk), on_read, carry);
 }
 
-int commit_carry_bitmaps(Commit *c, bool held, CommitCarryFunc done, void *userdata)
+int commit_carry_bitmaps(Commit *c, CommitCarryFunc done, void *userdata)
 {
     Carry *carry = calloc(1, sizeof(Carry));
     CommitRef *ref = commit_ref_new(c);
@@ -226,7 +223,7 @@ int commit_carry_bitmaps(Commit *c, bool held, CommitCarryFunc done, void *userd
         return -ENOMEM;
     }
 
-    *carry = (Carry){.ref = ref, .held = held, .done = done, .userdata = userdata};
+    *carry = (Carry){.ref = ref, .done = done, .userdata = userdata};
     int r = carry_read(carry);
     if (r < 0) {
         commit_ref_free(ref);

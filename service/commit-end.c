@@ -179,21 +179,6 @@ static void keep_overlay(Commit *c)
     commit_handle(c, JOB_EVENT_BARRIER_REFUSED);
 }
 
-void commit_foresee_barrier(Commit *c)
-{
-    /* What cannot be sent now is sent with the next look at the job. */
-    if (!c->asked)
-        c->asked = commit_carry_bitmaps(c, /* held= */ true, on_carried, /* userdata= */ NULL) >= 0;
-}
-
-bool commit_expects_barrier(const Commit *c)
-{
-    JobPhase phase = c->machine.phase;
-
-    return !c->foreign && !c->auto_finalize && !c->restarting && !c->group && !c->asked &&
-           !is_abort(c) && (phase == JOB_ENDING || (phase == JOB_READY && c->ending));
-}
-
 void commit_record(Commit *c)
 {
     /* Nothing leaves the chain. Where an earlier process of ours, or somebody else, has asked for
@@ -204,8 +189,9 @@ void commit_record(Commit *c)
         group_member_held(c);
     else if (nothing_to_carry)
         keep_overlay(c);
-    else
-        commit_foresee_barrier(c); /* unless it was foreseen */
+    else if (!c->asked)
+        /* What cannot be sent now is sent with the next look at the job. */
+        c->asked = commit_carry_bitmaps(c, on_carried, /* userdata= */ NULL) >= 0;
 }
 
 static JobGraph read_back(const Commit *c)
@@ -216,6 +202,14 @@ static JobGraph read_back(const Commit *c)
                                                             : JOB_GRAPH_UNCHANGED;
 }
 
+static void judge(Commit *c)
+{
+    c->result = job_judge(&c->machine, c->active, c->error, c->gone, read_back(c));
+    if (c->result == JOB_RESULT_LOST && !c->error)
+        c->error = strdup("The disk and its job went away, and nobody can tell how the job ended");
+    commit_make_durable(c);
+}
+
 static void on_settled(Vm *vm, int error, const char *text, void *userdata)
 {
     Commit *c = commit_ref_free(userdata);
@@ -223,14 +217,9 @@ static void on_settled(Vm *vm, int error, const char *text, void *userdata)
         return;
 
     /* What was not read is not guessed at: the next look at the job tries again. */
-    if (error || disk_is_outdated(c->disk)) {
-        c->settling = false;
-        return;
-    }
-    c->result = job_judge(&c->machine, c->active, c->error, c->gone, read_back(c));
-    if (c->result == JOB_RESULT_LOST && !c->error)
-        c->error = strdup("The disk and its job went away, and nobody can tell how the job ended");
-    commit_make_durable(c);
+    c->settling = !error && !disk_is_outdated(c->disk);
+    if (c->settling)
+        judge(c);
 }
 
 void commit_settle(Commit *c)
@@ -243,6 +232,11 @@ void commit_settle(Commit *c)
     if (c->active && disk_is_lone(c->disk) && strcmp(disk_chain(c->disk)->root, c->top) == 0 &&
         c->machine.intent == JOB_INTENT_PIVOT && !c->error && !c->gone)
         (void)disk_set_merged(c->disk, c->base);
+    else if (c->read_back && !disk_is_outdated(c->disk)) {
+        c->settling = true;
+        judge(c);
+        return;
+    }
 
     CommitRef *ref = commit_ref_new(c);
     int r = ref ? vm_refresh(disk_vm(c->disk), on_settled, ref) : -ENOMEM;

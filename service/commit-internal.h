@@ -62,6 +62,7 @@ struct Commit {
     bool complete_when_ready; /* started again, the caller has chosen already */
     bool asked;               /* what the barrier waits for is on its way */
     bool give_up;             /* from the barrier back to the overlay */
+    bool read_back;           /* the graph was, since QEMU said that the job has ended */
     bool settling;            /* the graph is being read back, or data flushed */
     bool adopted;             /* of an earlier process, which may have asked for its end */
     uint64_t ending_usec;     /* CLOCK_MONOTONIC, when QEMU accepted its end; 0: it has not */
@@ -151,9 +152,8 @@ void commit_remove_recorder(Commit *c);
  * ended meanwhile. exported: the disk has an export, as read after all that. */
 typedef void (*CommitCarryFunc)(Commit *c, int error, const char *text, bool exported,
                                 void *userdata);
-/* done is called exactly once, later, after a return of 0 only. held: the job is at the barrier by
- * the time QEMU answers. */
-int commit_carry_bitmaps(Commit *c, bool held, CommitCarryFunc done, void *userdata);
+/* done is called exactly once, later, after a return of 0 only. */
+int commit_carry_bitmaps(Commit *c, CommitCarryFunc done, void *userdata);
 
 /* Does what the caller has chosen in advance. */
 void commit_act_on_ready(Commit *c);

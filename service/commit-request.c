@@ -125,7 +125,8 @@ static void on_answer(Qmp *q, const QmpReply *reply, void *userdata)
     Vm *vm = disk_vm(c->disk);
     if (accepted && !deferred)
         apply(c, kind, speed);
-    if (reply->error != -ENOTCONN)
+    /* What QEMU tells by itself is not asked for: a guest may be waiting by now. */
+    if (reply->error != -ENOTCONN && !(ends && reply->error == 0))
         vm_refresh_jobs(vm);
 }
 
@@ -324,7 +325,7 @@ static void on_pivot_read(Vm *vm, int error, const char *text, void *userdata)
         send_pivot(r);
         return;
     }
-    int k = commit_carry_bitmaps(c, /* held= */ false, on_pivot_carried, r);
+    int k = commit_carry_bitmaps(c, on_pivot_carried, r);
     if (k < 0)
         request_failed(r, k);
 }

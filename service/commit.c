@@ -182,10 +182,7 @@ static void on_conclude_asked(Qmp *q, const QmpReply *reply, void *userdata)
         return;
 
     /* Refused, it is tried again with the next look at the job: nobody else would ask for it. */
-    if (reply->error)
-        c->complete_when_ready = true;
-    else
-        vm_refresh_jobs(disk_vm(c->disk));
+    c->complete_when_ready = reply->error;
 }
 
 static void on_barrier_left(Qmp *q, const QmpReply *reply, void *userdata)
@@ -195,7 +192,8 @@ static void on_barrier_left(Qmp *q, const QmpReply *reply, void *userdata)
         return;
 
     c->asked = false;
-    vm_refresh_jobs(disk_vm(c->disk));
+    if (reply->error)
+        vm_refresh_jobs(disk_vm(c->disk));
 }
 
 void commit_leave_barrier(Commit *c)
@@ -301,7 +299,7 @@ static void on_restarted_carried(Commit *c, int error, const char *text, bool ex
 static void complete_restarted(Commit *c)
 {
     c->complete_when_ready =
-        commit_carry_bitmaps(c, /* held= */ false, on_restarted_carried, /* userdata= */ NULL) < 0;
+        commit_carry_bitmaps(c, on_restarted_carried, /* userdata= */ NULL) < 0;
 }
 
 static void handle_ready(Commit *c)
@@ -328,6 +326,47 @@ static void handle_pending(Commit *c)
         commit_record(c);
     else
         commit_handle(c, JOB_EVENT_PENDING);
+}
+
+/* Ours, and in the phases that its status alone leads through. */
+static bool is_plain(const Commit *c)
+{
+    return !c->foreign && !c->withdrawn && !c->starting && !c->restarting &&
+           c->machine.phase != JOB_STARTING && c->machine.phase != JOB_SETTLING;
+}
+
+bool commit_handle_pending(Commit *c)
+{
+    if (!is_plain(c) || c->auto_finalize)
+        return false;
+
+    handle_pending(c);
+    return true;
+}
+
+static void on_end_read(Vm *vm, int error, const char *text, void *userdata)
+{
+    Commit *c = commit_ref_free(userdata);
+    /* What was not read is looked at again by the timer of the jobs. */
+    if (!c || error)
+        return;
+
+    const GraphJob *job = graph_find_job(vm_graph(vm), c->qemu_id);
+    c->read_back = !job || strcmp(job->status, "concluded") == 0;
+    commit_handle_status(c, job);
+}
+
+bool commit_handle_concluded(Commit *c)
+{
+    CommitRef *ref = is_plain(c) ? commit_ref_new(c) : NULL;
+    if (!ref)
+        return false;
+
+    /* What the job says of its end, and what the graph says, in one reading. */
+    int r = vm_refresh(disk_vm(c->disk), on_end_read, ref);
+    if (r < 0)
+        commit_ref_free(ref);
+    return r >= 0;
 }
 
 static void handle_missing(Commit *c)

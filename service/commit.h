@@ -47,11 +47,11 @@ void commit_set_speed(Commit *c, uint64_t speed, DoneFunc done, void *userdata);
 
 /* What QEMU says of the job now; NULL: it knows no such job. May end the job. */
 void commit_handle_status(Commit *c, const GraphJob *job);
-/* Whether the job is on its way to the barrier, where a guest will wait for what
- * commit_foresee_barrier() does: it asks now for what is needed there. QEMU has said that the job
- * is at the barrier, and a look at the jobs is on its way that will show it. */
-bool commit_expects_barrier(const Commit *c);
-void commit_foresee_barrier(Commit *c);
+/* Events of QEMU's: the job has come to status "pending", where a guest waits; or to "concluded".
+ * False: its status has to be looked at, because there is more to know than that. May end the job.
+ */
+bool commit_handle_pending(Commit *c);
+bool commit_handle_concluded(Commit *c);
 /* An event of QEMU's: the job met an I/O error. Whether it stands still, its status tells. */
 void commit_handle_io_error(Commit *c, bool read);
 /* The VM went away. Ends the job. */

@@ -65,6 +65,7 @@ void group_doom(Group *g, const char *why);
 bool group_is_asking(const Group *g);
 /* The guest waits from the first disk that is at the barrier on, and not for ever. */
 void group_be_patient(Group *g);
+bool group_is_patient(const Group *g);
 /* All are ready: does what has been chosen in advance. */
 void group_act_on_ready(Group *g);
 /* Sends each member the conclusion that is intended, as far as it is ready for it. */

@@ -127,7 +127,10 @@ static void apply_all(Group *g)
     /* Below the active layer, what is held already goes back. */
     else if (intent == JOB_INTENT_ABORT && (refused || !g->active))
         group_doom(g, /* why= */ NULL);
-    vm_refresh_jobs(g->vm);
+    /* What was held before the last answer was not minded then. What is held later tells so itself:
+     * for guests that wait, no question is asked that need not be. */
+    if (kind != REFUSAL_NONE || !g->active || group_is_patient(g))
+        vm_refresh_jobs(g->vm);
 }
 
 static void on_member_answer(const Refusal *refusal, void *userdata)

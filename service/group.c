@@ -316,12 +316,17 @@ bool group_is_asking(const Group *g)
     return g->open > 0 && !g->doomed;
 }
 
-void group_be_patient(Group *g)
+bool group_is_patient(const Group *g)
 {
     int enabled = SD_EVENT_OFF;
 
     (void)sd_event_source_get_enabled(g->patience, &enabled);
-    if (!g->active || enabled != SD_EVENT_OFF)
+    return enabled != SD_EVENT_OFF;
+}
+
+void group_be_patient(Group *g)
+{
+    if (!g->active || group_is_patient(g))
         return;
     (void)sd_event_source_set_time(g->patience, commit_monotonic_usec() + GROUP_BARRIER_USEC);
     (void)sd_event_source_set_enabled(g->patience, SD_EVENT_ONESHOT);

@@ -159,9 +159,10 @@ JobResult job_judge(const JobMachine *m, bool active, const char *error, bool go
     case JOB_GRAPH_UNCHANGED:
         if (error)
             return judge_error(m, active, error);
-        /* Nobody can tell a kept copy from a cancelled one: claim the lesser. */
+        /* Nobody can tell a kept copy from a cancelled one: claim the lesser. At the barrier it was
+         * whole. */
         if (gone)
-            return JOB_RESULT_CANCELLED;
+            return active && m->held ? JOB_RESULT_KEPT : JOB_RESULT_CANCELLED;
         return active ? JOB_RESULT_KEPT : JOB_RESULT_FAILED;
     case JOB_GRAPH_UNKNOWN:
         if (error)

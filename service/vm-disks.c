@@ -418,10 +418,35 @@ void vm_disks_handle_io_error(VmDisks *all, json_object *data)
         commit_handle_io_error(disk_job(d), read);
 }
 
-Commit *vm_disks_find_held(const VmDisks *all, json_object *data)
+static bool has_ended(const VmDisks *all, const char *job)
 {
-    const char *job;
-    const Disk *d = block_event_job_pending(data, &job) < 0 ? NULL : find_job(all, job);
+    for (size_t i = 0; i < all->n; i++)
+        if (disk_has_ended(all->disks[i], job))
+            return true;
+    return false;
+}
 
-    return d && commit_expects_barrier(disk_job(d)) ? disk_job(d) : NULL;
+/* A guest waits, or has just gone on: no question is asked that need not be. */
+bool vm_disks_handle_status(VmDisks *all, json_object *data)
+{
+    BlockJobStatus status;
+    const char *job;
+
+    if (block_event_job_status(data, &job, &status) < 0)
+        return false;
+
+    const Disk *d = find_job(all, job);
+    switch (status) {
+    case BLOCK_JOB_WAITING:
+        return true; /* for "pending" */
+    case BLOCK_JOB_PENDING:
+        return d && commit_handle_pending(disk_job(d));
+    case BLOCK_JOB_CONCLUDED:
+        return d && commit_handle_concluded(disk_job(d));
+    case BLOCK_JOB_NULL:
+        return has_ended(all, job); /* all is known of it; the poll finds what QEMU closes now */
+    case BLOCK_JOB_OTHER:
+        return false;
+    }
+    return false;
 }

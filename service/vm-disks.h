@@ -22,9 +22,9 @@ int vm_disks_update(VmDisks *all, const Graph *g);
 /* Tells each job what QEMU says of it. */
 void vm_disks_handle_jobs(VmDisks *all, const Graph *jobs);
 
-/* The job of which QEMU's event says that it is held, where that is what it is on its way to; NULL
- * for none. */
-Commit *vm_disks_find_held(const VmDisks *all, json_object *data);
+/* Tells the job that is meant, if it is here, what it has come to (BLOCK_EVENT_JOB_STATUS). Returns
+ * whether that is all that has to be done. */
+bool vm_disks_handle_status(VmDisks *all, json_object *data);
 /* Tells the job that is meant, if it is here, of an I/O error (BLOCK_EVENT_JOB_ERROR). */
 void vm_disks_handle_io_error(VmDisks *all, json_object *data);
 

@@ -33,14 +33,14 @@ struct Vm {
     bool ready;
     bool published;
 
-    Reading *all;   /* the whole graph, from which the disks are made */
-    Reading *nodes; /* what counts at the barrier */
+    Reading *all;     /* the whole graph, from which the disks are made */
+    Reading *bitmaps; /* what counts at the barrier */
     VmDisks *disks;
     Group *group; /* frees itself, with its last job */
     size_t held;  /* bytes of names in the chains */
 
-    unsigned looks;  /* at the jobs, under way */
-    bool jobs_dirty; /* something happened since the last of them began */
+    bool reading_jobs;
+    bool jobs_dirty; /* something happened since */
     bool reading_state;
     bool state_dirty;
 
@@ -101,14 +101,14 @@ void vm_refresh_unasked(Vm *vm)
         (void)vm_refresh(vm, on_nobody_waits, /* userdata= */ NULL);
 }
 
-int vm_read_nodes(Vm *vm, ReadingFunc callback, void *userdata)
+int vm_read_bitmaps(Vm *vm, ReadingFunc callback, void *userdata)
 {
-    return reading_wish(vm->nodes, callback, userdata);
+    return reading_wish(vm->bitmaps, callback, userdata);
 }
 
-const Graph *vm_nodes(const Vm *vm)
+const Graph *vm_bitmaps(const Vm *vm)
 {
-    return reading_graph(vm->nodes);
+    return reading_graph(vm->bitmaps);
 }
 
 static void on_jobs(const BlockReading *reading, void *userdata)
@@ -116,7 +116,7 @@ static void on_jobs(const BlockReading *reading, void *userdata)
     Vm *vm = userdata;
     _cleanup_(graph_freep) Graph *jobs = reading->graph;
 
-    vm->looks--;
+    vm->reading_jobs = false;
     if (jobs)
         vm_disks_handle_jobs(vm->disks, jobs);
     if (vm->jobs_dirty && reading->error != -ENOTCONN)
@@ -126,8 +126,7 @@ static void on_jobs(const BlockReading *reading, void *userdata)
 static void look_at_jobs(Vm *vm)
 {
     vm->jobs_dirty = false;
-    if (block_read_jobs(vm->qmp, on_jobs, vm) >= 0)
-        vm->looks++;
+    vm->reading_jobs = block_read_jobs(vm->qmp, on_jobs, vm) >= 0;
     (void)sd_event_source_set_time_relative(vm->progress, VM_PROGRESS_USEC);
     (void)sd_event_source_set_enabled(vm->progress,
                                       vm_count_jobs(vm) > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
@@ -138,18 +137,10 @@ void vm_refresh_jobs(Vm *vm)
     /* Jobs are driven only where they can be recorded and announced: not on a spare monitor. */
     if (!vm->published)
         return;
-    if (vm->looks > 0)
+    if (vm->reading_jobs)
         vm->jobs_dirty = true;
     else
         look_at_jobs(vm);
-}
-
-/* A guest waits from here on. What its job needs to know is asked at once, behind a look at the
- * jobs that shows it there: QEMU answers in order. */
-static void hurry_to_barrier(Vm *vm, Commit *job)
-{
-    look_at_jobs(vm);
-    commit_foresee_barrier(job);
 }
 
 static int on_progress_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -240,26 +231,30 @@ static void on_greeted(Qmp *q, const QmpGreeting *greeting, void *userdata)
     (void)sd_event_source_set_enabled(vm->poll, SD_EVENT_ONESHOT);
 }
 
+static void refresh_after_job_event(Vm *vm)
+{
+    /* Without a job of ours it is somebody else's, or one that has just been dismissed. */
+    if (vm_count_jobs(vm) > 0)
+        vm_refresh_jobs(vm);
+    else
+        vm_refresh_unasked(vm);
+}
+
 static void on_event(Qmp *q, const char *name, json_object *data, void *userdata)
 {
     Vm *vm = userdata;
-    Commit *held;
 
     switch (block_event(name)) {
+    case BLOCK_EVENT_JOB_STATUS:
+        if (!vm->published || !vm_disks_handle_status(vm->disks, data))
+            refresh_after_job_event(vm);
+        return;
     case BLOCK_EVENT_JOB_ERROR:
         vm_disks_handle_io_error(vm->disks, data);
-        __attribute__((fallthrough));
+        refresh_after_job_event(vm);
+        return;
     case BLOCK_EVENT_JOBS:
-        held = vm->published ? vm_disks_find_held(vm->disks, data) : NULL;
-        if (held) {
-            hurry_to_barrier(vm, held);
-            return;
-        }
-        /* Without a job of ours it is somebody else's, or one that has just been dismissed. */
-        if (vm_count_jobs(vm) > 0)
-            vm_refresh_jobs(vm);
-        else
-            vm_refresh_unasked(vm);
+        refresh_after_job_event(vm);
         return;
     case BLOCK_EVENT_GRAPH:
         vm_refresh_unasked(vm);
@@ -341,7 +336,7 @@ int vm_new(sd_event *event, int fd, VmOrigin origin, QmpStart start, Ledger *led
     r = reading_new(vm, block_read, &graph_owner, &vm->all);
     if (r < 0)
         return r;
-    r = reading_new(vm, block_read_nodes, /* owner= */ NULL, &vm->nodes);
+    r = reading_new(vm, block_read_bitmaps, /* owner= */ NULL, &vm->bitmaps);
     if (r < 0)
         return r;
     r = add_timer(vm, "vm-poll", on_poll_timer, &vm->poll);
@@ -367,8 +362,8 @@ Vm *vm_free(Vm *vm)
     vm->qmp = qmp_free(vm->qmp);
     if (vm->all)
         reading_give_up(vm->all);
-    if (vm->nodes)
-        reading_give_up(vm->nodes);
+    if (vm->bitmaps)
+        reading_give_up(vm->bitmaps);
     vm->disks = vm_disks_free(vm->disks);
     if (vm->published)
         vm->observer->vm_removed(vm, vm->observer_userdata);
@@ -376,7 +371,7 @@ Vm *vm_free(Vm *vm)
     sd_event_source_disable_unref(vm->poll);
     sd_event_source_disable_unref(vm->progress);
     reading_free(vm->all);
-    reading_free(vm->nodes);
+    reading_free(vm->bitmaps);
     peer_done(&vm->peer);
     free(vm->name);
     free(vm->qemu_name);

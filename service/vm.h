@@ -99,9 +99,10 @@ char *vm_find_image_user(const Vm *vm, const Disk *except, const char *node);
 int vm_refresh(Vm *vm, ReadingFunc callback, void *userdata);
 /* The same for whoever needs no answer. */
 void vm_refresh_unasked(Vm *vm);
-/* Reads nodes and exports only, afresh: vm_nodes() has them in the callback. */
-int vm_read_nodes(Vm *vm, ReadingFunc callback, void *userdata);
-const Graph *vm_nodes(const Vm *vm);
+/* Reads what counts at the barrier only, afresh, as block_read_bitmaps() does: vm_bitmaps() has it
+ * in the callback. */
+int vm_read_bitmaps(Vm *vm, ReadingFunc callback, void *userdata);
+const Graph *vm_bitmaps(const Vm *vm);
 /* Reads the jobs afresh, soon; many wishes are one reading. */
 void vm_refresh_jobs(Vm *vm);
 

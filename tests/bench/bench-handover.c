@@ -18,7 +18,7 @@
 #define ROUNDS 20
 #define WRITES_AFTER 10
 #define FSYNCS 20
-#define SAMPLE_USEC 50
+#define SAMPLE_USEC 100
 /* What each round has to copy, beside what the guest writes. */
 #define DATA_OFFSET (48 * IMAGE_MIB)
 #define DATA_LENGTH (8 * IMAGE_MIB)

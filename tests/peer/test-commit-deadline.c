@@ -107,10 +107,8 @@ static void test_steps(void)
     qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "job-complete"), "{}");
     domain_check_answer(p->domain, p->request, REFUSAL_NONE);
     fake_vm_move(p->vm, "pending");
-    /* The guest waits for this one. */
-    QmpPeerCommand *finalize = qmp_peer_expect(p->peer, "job-finalize");
     expect_lifted(p);
-    play_dismiss(p, play_conclude(p, finalize, "base"));
+    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), "base"));
     g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
 }
 

@@ -243,55 +243,82 @@ static void test_dismissed_while_settling(void)
     reading = qmp_peer_expect(p->peer, "query-block-exports");
     fake_vm_move(p->vm, NULL);
     event_wait_idle(p->domain->event);
-    qmp_peer_reply(p->peer, reading, "[]");
+    fake_vm_answer(p->vm, reading);
     domain_wait(p->domain, "job-finished");
     domain_check_news(p->domain, "job-changed vda aborting, job-finished vda kept");
 }
 
-static char *pending_event(const Play *p)
+/* What QEMU has been asked since the play began. */
+static unsigned count_questions(const Play *p)
 {
-    return g_strdup_printf("{'id': '%s', 'status': 'pending'}", fake_vm_job_id(p->vm));
+    static const char *const commands[] = {
+        "x-debug-query-block-graph",
+        "query-named-block-nodes",
+        "query-block",
+        "query-block-exports",
+        "query-jobs",
+        "query-block-jobs",
+    };
+    unsigned n = 0;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+        n += qmp_peer_count(p->peer, commands[i]);
+    return n;
 }
 
-/* The guest waits: what has to be known at the barrier is asked before QEMU has said more than that
- * the job stands there. */
-static void test_barrier_is_foreseen(void)
+/* A guest waits from the answer to job-complete to job-finalize, for each question. */
+static void test_few_questions_at_the_barrier(void)
 {
     g_autoptr(Play) p = play_new(PLAY_CHAIN);
-    g_autofree char *event = NULL;
-    QmpPeerCommand *asked;
+    QmpPeerCommand *c;
     unsigned before;
 
     play_start_ready(p);
-    event = pending_event(p);
-    asked = play_ask_pivot(p);
-    qmp_peer_reply(p->peer, asked, "{}");
-    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
-    event_wait_idle(p->domain->event);
-
-    before = qmp_peer_count(p->peer, "query-named-block-nodes");
-    fake_vm_set_status(p->vm, "pending");
-    qmp_peer_let_wait(p->peer, "query-jobs");
-    qmp_peer_event(p->peer, "JOB_STATUS_CHANGE", event);
-    asked = qmp_peer_expect(p->peer, "query-jobs");
-    event_wait_idle(p->domain->event);
-    g_assert_cmpuint(qmp_peer_count(p->peer, "query-named-block-nodes"), ==, before + 1);
-    fake_vm_answer(p->vm, asked);
-    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), "base"));
+    c = play_ask_pivot(p);
+    before = count_questions(p);
+    qmp_peer_reply(p->peer, c, "{}");
+    fake_vm_move(p->vm, "waiting");
+    fake_vm_move(p->vm, "pending");
+    qmp_peer_event(p->peer, "BLOCK_JOB_PENDING", NULL);
+    c = qmp_peer_expect(p->peer, "job-finalize");
+    g_assert_cmpuint(count_questions(p) - before, ==, 2);
+    play_dismiss(p, play_conclude(p, c, "base"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
 }
 
-/* An event is no proof. */
-static void test_barrier_is_not_there(void)
+/* And one reading of everything tells how it ended. */
+static void test_few_questions_at_the_end(void)
 {
     g_autoptr(Play) p = play_new(PLAY_CHAIN);
-    g_autofree char *event = NULL;
+    QmpPeerCommand *c;
+    unsigned before;
 
     play_start_ready(p);
-    event = pending_event(p);
+    c = play_hold(p, play_ask_pivot(p));
+    before = count_questions(p);
+    c = play_conclude(p, c, "base");
+    qmp_peer_event(p->peer, "BLOCK_JOB_COMPLETED", NULL);
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
+    play_dismiss(p, c);
+    g_assert_cmpuint(count_questions(p) - before, ==, 6);
+}
+
+/* Of another job, or of none that can be made out. */
+static void test_pending_of_another(void)
+{
+    static const char *const others[] = {
+        "{'id': 'theirs', 'status': 'pending'}",
+        "{'status': 'pending'}",
+        "{'id': 7, 'status': 'pending'}",
+        NULL,
+    };
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    play_start_ready(p);
     qmp_peer_reply(p->peer, play_ask_pivot(p), "{}");
     domain_check_answer(p->domain, p->request, REFUSAL_NONE);
-    for (unsigned i = 0; i < 3; i++)
-        qmp_peer_event(p->peer, "JOB_STATUS_CHANGE", event);
+    for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
+        qmp_peer_event(p->peer, "JOB_STATUS_CHANGE", others[i]);
     domain_check_news(p->domain, "job-changed vda pivoting");
     domain_check_quiet(p->domain);
     g_assert_cmpuint(qmp_peer_count(p->peer, "job-finalize"), ==, 0);
@@ -392,8 +419,10 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-order/foreign-cancel-of-pivot", test_foreign_cancel_of_pivot);
     g_test_add_func("/commit-order/vanishing", test_vanishing);
     g_test_add_func("/commit-order/dismissed-while-settling", test_dismissed_while_settling);
-    g_test_add_func("/commit-order/barrier-is-foreseen", test_barrier_is_foreseen);
-    g_test_add_func("/commit-order/barrier-is-not-there", test_barrier_is_not_there);
+    g_test_add_func("/commit-order/few-questions-at-the-barrier",
+                    test_few_questions_at_the_barrier);
+    g_test_add_func("/commit-order/few-questions-at-the-end", test_few_questions_at_the_end);
+    g_test_add_func("/commit-order/pending-of-another", test_pending_of_another);
     g_test_add_func("/commit-order/reading-from-before-the-end", test_reading_from_before_the_end);
     g_test_add_func("/commit-order/flood", test_flood);
     g_test_add_func("/commit-order/foreign-job", test_foreign_job);

@@ -82,6 +82,19 @@ static void test_judge(void)
         }
 }
 
+/* At the barrier a copy is whole, whoever has taken the job away since. Below the active layer
+ * nothing is kept. */
+static void test_judge_gone_from_barrier(void)
+{
+    const JobMachine m = {.phase = JOB_SETTLING, .held = true};
+
+    g_assert_cmpint(job_judge(&m, true, NULL, true, JOB_GRAPH_UNCHANGED), ==, JOB_RESULT_KEPT);
+    g_assert_cmpint(job_judge(&m, false, NULL, true, JOB_GRAPH_UNCHANGED), ==,
+                    JOB_RESULT_CANCELLED);
+    g_assert_cmpint(job_judge(&m, true, NULL, true, JOB_GRAPH_MERGED), ==, JOB_RESULT_COMPLETED);
+    g_assert_cmpint(job_judge(&m, true, NULL, true, JOB_GRAPH_UNKNOWN), ==, JOB_RESULT_LOST);
+}
+
 typedef const char *(*WordFunc)(int value);
 
 static void check_words(WordFunc word, int n)
@@ -170,6 +183,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/job/judge", test_judge);
+    g_test_add_func("/job/judge-gone-from-barrier", test_judge_gone_from_barrier);
     g_test_add_func("/job/words-differ", test_words_differ);
     g_test_add_func("/job/words-of-the-interface", test_words_of_the_interface);
     g_test_add_func("/job/on-ready-round-trip", test_on_ready_round_trip);
