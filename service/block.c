@@ -164,6 +164,16 @@ int block_set_read_only(Qmp *q, const char *node, QmpReplyFunc callback, void *u
                 : -ENOMEM;
 }
 
+int block_stop_guest(Qmp *q, QmpReplyFunc callback, void *userdata)
+{
+    return qmp_call(q, "stop", /* args= */ NULL, QMP_DRAIN_USEC, callback, userdata);
+}
+
+int block_continue_guest(Qmp *q, QmpReplyFunc callback, void *userdata)
+{
+    return qmp_call(q, "cont", /* args= */ NULL, QMP_DRAIN_USEC, callback, userdata);
+}
+
 int block_close_node(Qmp *q, const char *node, QmpReplyFunc callback, void *userdata)
 {
     return call_with(q, "blockdev-del", "node-name", node, QMP_DRAIN_USEC, callback, userdata);

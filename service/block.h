@@ -74,6 +74,9 @@ typedef void (*BlockFlushFunc)(int error, const char *text, void *userdata);
 int block_flush(Qmp *q, const char *node, BlockFlushFunc callback, void *userdata);
 /* Sets a node that nobody writes to back to read-only. A storage daemon cannot: CommandNotFound. */
 int block_set_read_only(Qmp *q, const char *node, QmpReplyFunc callback, void *userdata);
+/* QEMU's "stop" and "cont", of the whole machine. */
+int block_stop_guest(Qmp *q, QmpReplyFunc callback, void *userdata);
+int block_continue_guest(Qmp *q, QmpReplyFunc callback, void *userdata);
 /* Closes a node that nobody uses and that a user has opened by name; refused for any other. */
 int block_close_node(Qmp *q, const char *node, QmpReplyFunc callback, void *userdata);
 

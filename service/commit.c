@@ -508,6 +508,11 @@ bool commit_is_ending(const Commit *c)
     return c->ending || c->machine.phase >= JOB_ENDING || (c->adopted && c->auto_finalize);
 }
 
+bool commit_awaits_instant(const Commit *c)
+{
+    return !c->foreign && c->machine.phase == JOB_ENDING && !c->forced && !c->machine.paused;
+}
+
 bool commit_is_holding(const Commit *c)
 {
     return !c->foreign && (c->machine.phase == JOB_HELD || c->machine.phase == JOB_RELEASED);

@@ -72,6 +72,8 @@ const char *commit_io_error(const Commit *c);
 uint64_t commit_offset(const Commit *c);
 uint64_t commit_length(const Commit *c);
 uint64_t commit_remaining(const Commit *c);
+/* Its end has been asked for, and waits for an instant when all is copied. */
+bool commit_awaits_instant(const Commit *c);
 uint64_t commit_rate(const Commit *c);   /* bytes per second, 0 while that is not known */
 bool commit_is_slowing(const Commit *c); /* the guest is slowed down for it */
 uint64_t commit_speed(const Commit *c);

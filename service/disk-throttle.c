@@ -5,7 +5,8 @@
  *     free ── wanted: look, record, set ──→ slowed ── not wanted: look, set back ──→ free, no
  * record │  ↑ └──┘ each step: look, set the next limit
  *
- * Whatever fails is tried again with the next step.
+ * A guest that is slowed may be stopped for a blink besides, on record as well. Whatever fails is
+ * tried again with the next step.
  */
 #include "disk-throttle.h"
 
@@ -30,6 +31,8 @@ struct DiskThrottle {
     bool given_up;      /* for this job */
     bool leaving;       /* the service is */
     bool slowed;        /* the record says so */
+    bool stopped;       /* the guest is, or may be, and the record says so */
+    unsigned stops;     /* that did not help this job */
     BlockThrottle own;  /* the user's limits, of a disk that is slowed */
     uint64_t limit;     /* bytes per second; 0: what QEMU has is still to be seen */
     uint64_t enough;    /* the limit with which the job became ready last, 0 for none */
@@ -37,6 +40,10 @@ struct DiskThrottle {
     ThrottleCall *call;
     sd_event_source *timer;
 };
+
+/* How long a guest is stopped for, at most, and how often for one job. */
+#define STANDSTILL_USEC UINT64_C(1000000)
+#define STANDSTILLS_MAX 3
 
 static void look(DiskThrottle *t);
 
@@ -68,6 +75,54 @@ static int note(DiskThrottle *t, const char *text)
     return ledger_note_throttle(vm_ledger(vm), vm_name(vm), disk_name(t->disk), text);
 }
 
+/* On record, before the user's limits: the guest is stopped. */
+#define STOPPED "stopped "
+
+static int note_own(DiskThrottle *t)
+{
+    _cleanup_(freep) char *limits = block_throttle_to_text(&t->own);
+    _cleanup_(freep) char *text =
+        limits ? text_format("%s%s", t->stopped ? STOPPED : "", limits) : NULL;
+
+    return text ? note(t, text) : -ENOMEM;
+}
+
+static void set_timer(DiskThrottle *t, uint64_t usec)
+{
+    (void)sd_event_source_set_time_relative(t->timer, usec);
+    (void)sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
+}
+
+static void stop_guest(DiskThrottle *t)
+{
+    LogContext context = context_of(t, NULL);
+
+    t->stopped = true;
+    if (note_own(t) < 0 ||
+        block_stop_guest(vm_qmp(disk_vm(t->disk)), /* callback= */ NULL, NULL) < 0) {
+        t->stopped = false;
+        (void)note_own(t);
+        return;
+    }
+    set_timer(t, STANDSTILL_USEC);
+    log_line(
+        LOG_NOTICE, &context,
+        "VM '%s', disk '%s': the guest is stopped for the instant that the end of the job needs",
+        context.vm, context.disk);
+}
+
+/* What cannot be sent now is sent with the next step. */
+static void continue_guest(DiskThrottle *t)
+{
+    Vm *vm = disk_vm(t->disk);
+
+    if (!t->stopped || !vm_qmp(vm) ||
+        block_continue_guest(vm_qmp(vm), /* callback= */ NULL, NULL) < 0)
+        return;
+    t->stopped = false;
+    (void)note_own(t);
+}
+
 static void give_up(DiskThrottle *t, const char *why)
 {
     LogContext context = context_of(t, NULL);
@@ -82,6 +137,10 @@ static void give_up(DiskThrottle *t, const char *why)
  * looked at before anything is set. */
 static void release(DiskThrottle *t, const char *how)
 {
+    continue_guest(t);
+    if (t->stopped)
+        return;
+
     LogContext context = context_of(t, NULL);
 
     t->slowed = false;
@@ -242,6 +301,14 @@ static void begin(DiskThrottle *t, const BlockThrottleReading *reading)
     set_first_limit(t);
 }
 
+/* Without a limit the guest is faster than any blink. */
+static bool is_standstill_due(const DiskThrottle *t, const Commit *job)
+{
+    return commit_awaits_instant(job) && t->stops < STANDSTILLS_MAX &&
+           strcmp(vm_state(disk_vm(t->disk)), "running") == 0 &&
+           slowdown_is_close(commit_remaining(job), commit_rate(job));
+}
+
 /* A step is over. */
 static void step(DiskThrottle *t, const BlockThrottle *now)
 {
@@ -262,6 +329,11 @@ static void step(DiskThrottle *t, const BlockThrottle *now)
     if (t->limit == 0) {
         t->limit = now->rate[BLOCK_LIMIT_BPS_WR];
         t->remaining = commit_remaining(job);
+        return;
+    }
+
+    if (is_standstill_due(t, job)) {
+        stop_guest(t);
         return;
     }
 
@@ -304,9 +376,12 @@ static void look(DiskThrottle *t)
     /* The VM is going. What is on record stays there, for the case that it comes back. */
     if (!q)
         return;
-    (void)sd_event_source_set_time_relative(t->timer, SLOWDOWN_STEP_USEC);
-    (void)sd_event_source_set_enabled(t->timer,
-                                      t->slowed || wishes(t) ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    if (t->slowed || wishes(t))
+        set_timer(t, SLOWDOWN_STEP_USEC);
+    else
+        (void)sd_event_source_set_enabled(t->timer, SD_EVENT_OFF);
+    if (!wishes(t))
+        continue_guest(t);
     if (t->call || (!t->slowed && !wishes(t)))
         return;
 
@@ -317,7 +392,14 @@ static void look(DiskThrottle *t)
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
-    look(userdata);
+    DiskThrottle *t = userdata;
+
+    /* The blink was not enough, or an earlier process has left it so. */
+    if (t->stopped) {
+        t->stops++;
+        continue_guest(t);
+    }
+    look(t);
     return 0;
 }
 
@@ -334,6 +416,7 @@ void disk_throttle_end_job(DiskThrottle *t)
     disk_throttle_want(t, false);
     t->given_up = false;
     t->enough = 0;
+    t->stops = 0;
 }
 
 void disk_throttle_leave(DiskThrottle *t)
@@ -357,13 +440,14 @@ static void recall(DiskThrottle *t)
 
     if (!g || !g->throttle)
         return;
-    if (block_throttle_from_text(g->throttle, &t->own) < 0) {
+    t->stopped = text_has_prefix(g->throttle, STOPPED);
+    if (block_throttle_from_text(g->throttle + (t->stopped ? strlen(STOPPED) : 0), &t->own) < 0) {
+        t->stopped = false;
         (void)note(t, NULL);
         return;
     }
     t->slowed = true;
-    (void)sd_event_source_set_time_relative(t->timer, 0);
-    (void)sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
+    set_timer(t, 0);
 }
 
 int disk_throttle_new(Disk *d, DiskThrottle **ret)
@@ -389,6 +473,7 @@ DiskThrottle *disk_throttle_free(DiskThrottle *t)
     if (!t)
         return NULL;
 
+    continue_guest(t);
     if (t->call)
         t->call->throttle = NULL;
     sd_event_source_disable_unref(t->timer);

@@ -4,6 +4,10 @@
  * device, for as long as a commit that cannot keep up with them wants that; then it sets back what
  * the user had. What that is, is on record before the first command, so that a successor of this
  * process can do it. Limits that somebody else has set meanwhile are left alone.
+ *
+ * The end of a job needs an instant when all is copied and no write waits. A throttled guest leaves
+ * none: QEMU's drain lets the write that waits through, each time (mirror.c, throttle-groups.c).
+ * So, when little remains, the guest is stopped for the blink in which that is copied.
  */
 #pragma once
 
@@ -16,7 +20,7 @@ typedef struct DiskThrottle DiskThrottle;
 bool disk_throttle_refuse(const Disk *d, Refusal *ret_refusal);
 
 int disk_throttle_new(Disk *d, DiskThrottle **ret);
-/* What it has set stays set, and on record. */
+/* The limits that it has set stay set, and on record. */
 DiskThrottle *disk_throttle_free(DiskThrottle *t);
 DEFINE_CLEANUP(DiskThrottle, disk_throttle_free)
 

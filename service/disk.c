@@ -421,9 +421,11 @@ void disk_recall_throttle(Disk *d)
 
 void disk_drop_throttle(Disk *d)
 {
-    if (disk_is_slowed(d))
-        (void)ledger_note_throttle(vm_ledger(d->vm), vm_name(d->vm), d->name, /* limits= */ NULL);
+    bool slowed = disk_is_slowed(d);
+
     d->throttle = disk_throttle_free(d->throttle);
+    if (slowed)
+        (void)ledger_note_throttle(vm_ledger(d->vm), vm_name(d->vm), d->name, /* limits= */ NULL);
 }
 
 void disk_set_job(Disk *d, Commit *job)

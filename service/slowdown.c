@@ -16,6 +16,11 @@ uint64_t slowdown_next(uint64_t limit, uint64_t before, uint64_t after)
     return after <= before - before / SLOWDOWN_PART && after < before ? limit : halve(limit);
 }
 
+bool slowdown_is_close(uint64_t remaining, uint64_t rate)
+{
+    return remaining <= rate / SLOWDOWN_BLINK;
+}
+
 uint64_t slowdown_operations(uint64_t limit)
 {
     return limit > SLOWDOWN_CHUNK ? limit / SLOWDOWN_CHUNK : 1;

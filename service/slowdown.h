@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* How long a limit is tried. */
@@ -20,10 +21,15 @@
 #define SLOWDOWN_CHUNK UINT64_C(65536)
 /* A step has helped if what remains has shrunk by this part of it. */
 #define SLOWDOWN_PART 8
+/* What is copied in this part of a second is a blink. */
+#define SLOWDOWN_BLINK 4
 
 /* Bytes per second for the first step: half of what the job copies. */
 uint64_t slowdown_first(uint64_t rate);
 /* Bytes per second for the next step, from what remained to be copied before and after this one. */
 uint64_t slowdown_next(uint64_t limit, uint64_t before, uint64_t after);
+/* Whether what remains is copied in a blink, for which a guest may be stopped. rate: of the job,
+ * bytes per second. */
+bool slowdown_is_close(uint64_t remaining, uint64_t rate);
 /* Operations per second that belong to a limit. */
 uint64_t slowdown_operations(uint64_t limit);

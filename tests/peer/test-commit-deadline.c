@@ -112,6 +112,91 @@ static void test_steps(void)
     g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
 }
 
+/* Ready, and the end has been asked for: the guest is slowed down for that, and it does not help.
+ */
+static Play *slow_to_the_end(void)
+{
+    Play *p = slow(SLOWDOWN_START);
+
+    fake_vm_move(p->vm, "ready");
+    expect_lifted(p);
+    p->request = domain_pivot(p->domain, p->disk);
+    expect_slowed(p, SLOWDOWN_START);
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "job-complete"), "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    return p;
+}
+
+static bool is_stopped_on_record(const Play *p)
+{
+    return record(p) && g_str_has_prefix(record(p), "stopped ");
+}
+
+/* So it is stopped, for no longer than until the job is at the barrier. */
+static void test_standstill(void)
+{
+    g_autoptr(Play) p = slow_to_the_end();
+    QmpPeerCommand *stop = qmp_peer_expect(p->peer, "stop");
+
+    g_assert_true(is_stopped_on_record(p));
+    qmp_peer_reply(p->peer, stop, "{}");
+    fake_vm_move(p->vm, "pending");
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "cont"), "{}");
+    g_assert_false(is_stopped_on_record(p));
+    expect_lifted(p);
+    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), "base"));
+    g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "stop"), ==, 1);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "cont"), ==, 1);
+}
+
+/* A blink that was not enough ends all the same. */
+static void test_standstill_in_vain(void)
+{
+    g_autoptr(Play) p = slow_to_the_end();
+
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "stop"), "{}");
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "cont"), "{}");
+    g_assert_false(is_stopped_on_record(p));
+    g_assert_nonnull(record(p));
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "stop"), "{}");
+}
+
+/* The guest of somebody who has stopped it stays as it is. */
+static void test_standstill_of_stopped(void)
+{
+    g_autoptr(Play) p = slow_to_the_end();
+
+    qmp_peer_answer(p->peer, "query-status", "{'status': 'paused', 'running': false}");
+    qmp_peer_event(p->peer, "STOP", NULL);
+    expect_slowed(p, SLOWDOWN_START / 2);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "stop"), ==, 0);
+}
+
+/* The daemon dies meanwhile: its successor lets the guest go on first of all. */
+static void test_standstill_recalled(void)
+{
+    g_autoptr(Play) p = slow_to_the_end();
+
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "stop"), "{}");
+    play_restart(p);
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "cont"), "{}");
+    g_assert_false(is_stopped_on_record(p));
+    g_assert_nonnull(record(p));
+}
+
+/* The daemon is told to stop. */
+static void test_standstill_service_stops(void)
+{
+    g_autoptr(Play) p = slow_to_the_end();
+
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "stop"), "{}");
+    g_assert_false(manager_restore_guests(p->domain->manager));
+    qmp_peer_reply(p->peer, qmp_peer_expect(p->peer, "cont"), "{}");
+    expect_lifted(p);
+    g_assert_true(manager_restore_guests(p->domain->manager));
+}
+
 /* QEMU takes a total, or limits for reads and writes: a total of the user's becomes two, and comes
  * back as it was. */
 static void test_total(void)
@@ -427,6 +512,13 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/commit-deadline/slow-guest/steps", test_steps);
+    g_test_add_func("/commit-deadline/slow-guest/standstill/once", test_standstill);
+    g_test_add_func("/commit-deadline/slow-guest/standstill/in-vain", test_standstill_in_vain);
+    g_test_add_func("/commit-deadline/slow-guest/standstill/of-stopped",
+                    test_standstill_of_stopped);
+    g_test_add_func("/commit-deadline/slow-guest/standstill/recalled", test_standstill_recalled);
+    g_test_add_func("/commit-deadline/slow-guest/standstill/service-stops",
+                    test_standstill_service_stops);
     g_test_add_func("/commit-deadline/slow-guest/total", test_total);
     g_test_add_func("/commit-deadline/slow-guest/abort", test_abort);
     g_test_add_data_func("/commit-deadline/slow-guest/limits-of-others-when-running", "running",

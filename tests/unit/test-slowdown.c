@@ -38,6 +38,16 @@ static const Step steps[] = {
     {SLOWDOWN_FLOOR, MIB, MIB, SLOWDOWN_FLOOR},
 };
 
+/* A quarter of a second's copying. */
+static void test_close(void)
+{
+    g_assert_true(slowdown_is_close(0, 0));
+    g_assert_false(slowdown_is_close(1, 0));
+    g_assert_true(slowdown_is_close(MIB, 4 * MIB));
+    g_assert_false(slowdown_is_close(MIB + 1, 4 * MIB));
+    g_assert_true(slowdown_is_close(0, UINT64_MAX));
+}
+
 static void test_next(void)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++)
@@ -69,6 +79,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/slowdown/first", test_first);
     g_test_add_func("/slowdown/next", test_next);
+    g_test_add_func("/slowdown/close", test_close);
     g_test_add_func("/slowdown/reaches-the-floor", test_reaches_the_floor);
     g_test_add_func("/slowdown/operations", test_operations);
     return g_test_run();
