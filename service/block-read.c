@@ -37,7 +37,13 @@ static void block_read_free(BlockRead *b)
     free(b);
 }
 
-/* The first could not be sent: nothing was. */
+static void block_read_fail(BlockRead *b, int error, const char *text)
+{
+    b->error = error;
+    b->text = strdup(text);
+}
+
+/* Returns an error only where nothing could be sent. */
 static int block_send(BlockRead *b, Qmp *q, const Question *questions, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -53,7 +59,7 @@ static int block_send(BlockRead *b, Qmp *q, const Question *questions, size_t n)
             return r;
         /* The answers to what was sent end the reading, as a failure. */
         if (r < 0) {
-            b->error = r;
+            block_read_fail(b, r, strerror(-r));
             break;
         }
         b->open++;
@@ -72,10 +78,10 @@ static bool block_ask_more(BlockRead *b, Qmp *q)
 
     graph_free(b->graph);
     b->graph = graph_new();
-    b->error = b->graph ? block_send(b, q, more, b->n_more) : -ENOMEM;
-    if (b->error)
-        b->text = strdup(strerror(-b->error));
-    return b->open > 0;
+    int r = b->graph ? block_send(b, q, more, b->n_more) : -ENOMEM;
+    if (r < 0)
+        block_read_fail(b, r, strerror(-r));
+    return r >= 0;
 }
 
 static void block_read_end(BlockRead *b, Qmp *q)
@@ -96,10 +102,9 @@ static void block_read_answer(BlockRead *b, Qmp *q, const QmpReply *reply, TakeF
     int r = reply->error ? reply->error : b->error ? 0 : take(b->graph, reply->value);
 
     /* The first failure is the one that explains the others. */
-    if (r < 0 && b->error == 0) {
-        b->error = r == -ENODATA ? -EBADMSG : r;
-        b->text = strdup(reply->error ? reply->error_text : "QEMU's answer is not understood");
-    }
+    if (r < 0 && b->error == 0)
+        block_read_fail(b, r == -ENODATA ? -EBADMSG : r,
+                        reply->error ? reply->error_text : "QEMU's answer is not understood");
     if (--b->open == 0)
         block_read_end(b, q);
 }

@@ -226,27 +226,47 @@ static void test_full_queue_at_the_end(void)
     g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
 }
 
-/* There is room for a part of what is to be asked at the barrier: it is asked again. */
-static void test_full_queue_at_the_barrier(void)
+/* There is room for so many of the questions at the barrier. */
+static QmpPeerCommand *pass_full_queue(Play *p, unsigned left, const char *expected)
 {
-    g_autoptr(Play) p = play_new(PLAY_CHAIN);
-    QmpPeerCommand *waiting[QMP_PENDING_MAX - 2];
+    QmpPeerCommand *waiting[QMP_PENDING_MAX];
+    const unsigned n = QMP_PENDING_MAX - left;
 
-    play_start_ready(p);
-    qmp_peer_reply(p->peer, play_ask_pivot(p), "{}");
-    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
-    event_wait_idle(p->domain->event);
-    for (unsigned i = 0; i < G_N_ELEMENTS(waiting); i++) {
+    for (unsigned i = 0; i < n; i++) {
         g_assert_cmpint(qmp_call(vm_qmp(disk_vm(p->disk)), "stop", NULL, 0, NULL, NULL), ==, 0);
         waiting[i] = qmp_peer_expect(p->peer, "stop");
     }
     fake_vm_move(p->vm, "pending");
     event_wait_idle(p->domain->event);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "job-finalize"), ==, 0);
     g_assert_cmpuint(qmp_peer_count(p->peer, "job-cancel"), ==, 0);
-    for (unsigned i = 0; i < G_N_ELEMENTS(waiting); i++)
+    for (unsigned i = 0; i < n; i++)
         qmp_peer_reply(p->peer, waiting[i], "{}");
-    play_dismiss(p, play_conclude(p, qmp_peer_expect(p->peer, "job-finalize"), "base"));
+    return qmp_peer_expect(p->peer, expected);
+}
+
+/* What found no room is asked again. */
+static void test_full_queue_at_the_barrier(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    play_start_ready(p);
+    qmp_peer_reply(p->peer, play_ask_pivot(p), "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    play_dismiss(p, play_conclude(p, pass_full_queue(p, 1, "job-finalize"), "base"));
     g_assert_cmpuint(domain_count(p->domain, "job-finished vda completed"), ==, 1);
+}
+
+/* And so is the rest, where the first answers make it necessary: nobody takes a part for all. */
+static void test_full_queue_at_the_barrier_of_exported(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    play_start_ready(p);
+    qmp_peer_reply(p->peer, play_ask_pivot(p), "{}");
+    domain_check_answer(p->domain, p->request, REFUSAL_NONE);
+    fake_vm_set_export(p->vm, "late", "top");
+    (void)pass_full_queue(p, 2, "job-cancel");
 }
 
 /* A job that a predecessor of ours has started: what its caller has chosen still holds. */
@@ -421,6 +441,8 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-control/full-queue-at-the-start", test_full_queue_at_the_start);
     g_test_add_func("/commit-control/full-queue-at-the-end", test_full_queue_at_the_end);
     g_test_add_func("/commit-control/full-queue-at-the-barrier", test_full_queue_at_the_barrier);
+    g_test_add_func("/commit-control/full-queue-at-the-barrier-of-exported",
+                    test_full_queue_at_the_barrier_of_exported);
     g_test_add_func("/commit-control/pivot-in-advance", test_pivot_in_advance);
     g_test_add_func("/commit-control/keep-in-advance", test_keep_in_advance);
     g_test_add_func("/commit-control/choice-in-advance-refused", test_choice_in_advance_refused);
