@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The questions of block: several commands sent in one go, their answers checked and gathered into
- * one Graph. QEMU answers in order, so the last answer ends the reading.
+ * one Graph. QEMU answers in order, so the last answer ends the reading, or begins its second
+ * round.
  */
 #include "block.h"
 

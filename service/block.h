@@ -90,9 +90,9 @@ int block_carry_bitmaps(Qmp *q, const char *base, const BitmapPlan *plan, QmpRep
                         void *userdata);
 
 typedef enum BlockEvent {
-    BLOCK_EVENT_JOBS,       /* a job may have changed: read the jobs */
-    BLOCK_EVENT_JOB_STATUS, /* the same, and block_event_job_status() tells more */
-    BLOCK_EVENT_JOB_ERROR,  /* the same, and block_event_job_error() tells more */
+    BLOCK_EVENT_JOB_STATUS, /* a job has changed, block_event_job_status() tells which: read the
+                               jobs */
+    BLOCK_EVENT_JOB_ERROR,  /* the same with block_event_job_error() */
     BLOCK_EVENT_GRAPH,      /* disks or chains may have changed: read all */
     BLOCK_EVENT_STATE,      /* the run state may have changed */
     BLOCK_EVENT_OTHER,

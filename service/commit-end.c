@@ -232,7 +232,7 @@ void commit_settle(Commit *c)
     if (c->active && disk_is_lone(c->disk) && strcmp(disk_chain(c->disk)->root, c->top) == 0 &&
         c->machine.intent == JOB_INTENT_PIVOT && !c->error && !c->gone)
         (void)disk_set_merged(c->disk, c->base);
-    else if (c->read_back && !disk_is_outdated(c->disk)) {
+    else if (c->end_is_read && !disk_is_outdated(c->disk)) {
         c->settling = true;
         judge(c);
         return;

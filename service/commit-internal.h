@@ -62,7 +62,8 @@ struct Commit {
     bool complete_when_ready; /* started again, the caller has chosen already */
     bool asked;               /* what the barrier waits for is on its way */
     bool give_up;             /* from the barrier back to the overlay */
-    bool read_back;           /* the graph was, since QEMU said that the job has ended */
+    bool reading_end;         /* QEMU has said that the job has ended: all is being read */
+    bool end_is_read;         /* since then */
     bool settling;            /* the graph is being read back, or data flushed */
     bool adopted;             /* of an earlier process, which may have asked for its end */
     uint64_t ending_usec;     /* CLOCK_MONOTONIC, when QEMU accepted its end; 0: it has not */
@@ -147,9 +148,9 @@ bool commit_refuse_bitmaps(const Disk *d, const CommitOptions *o, const ChainIma
 void commit_add_recorder(Commit *c);
 void commit_remove_recorder(Commit *c);
 /* Carries the bitmaps into the base and reads them back. error 0: they are there, or none was to be
- * carried, or may be lost; -EBUSY: it is not the time, or too many commands wait, and it may be
- * tried again; else as BlockReading.error, with a text for people. c is NULL where the job has
- * ended meanwhile. exported: the disk has an export, as read after all that. */
+ * carried, or may be lost; -EBUSY: too many commands wait, and it may be tried again; else as
+ * BlockReading.error, with a text for people. c is NULL where the job has ended meanwhile.
+ * exported: the disk has an export, as read after all that. */
 typedef void (*CommitCarryFunc)(Commit *c, int error, const char *text, bool exported,
                                 void *userdata);
 /* done is called exactly once, later, after a return of 0 only. */

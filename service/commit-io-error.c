@@ -89,6 +89,9 @@ void commit_take_io_status(Commit *c, const GraphJob *job)
 {
     if (!job->block || c->forced || c->machine.phase > JOB_ENDING)
         return;
+    /* QEMU's "cont" forgets the errors of all jobs, and resumes none (measured on 7.2.22). */
+    if (c->io_error && job->io_status == GRAPH_IO_OK && job->paused)
+        return;
 
     const char *error = error_of(job);
     c->io_stopped = job->io_status != GRAPH_IO_OK;

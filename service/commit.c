@@ -245,8 +245,13 @@ void commit_handle(Commit *c, JobEvent event)
         c->ending_usec = commit_monotonic_usec();
     if (job_state(&c->machine) != before && before != JOB_STATE_NONE)
         commit_announce(c, COMMIT_CHANGE_STATE | commit_due_progress(c));
-    commit_deadline_check(c);
+    /* A guest waits at the barrier: what is asked for its sake goes first. */
+    const bool holds = effects & JOB_EFFECT_RECORD;
+    if (!holds)
+        commit_deadline_check(c);
     carry_out(c, effects);
+    if (holds)
+        commit_deadline_check(c);
 }
 
 static void take_error(Commit *c, const char *error)
@@ -329,7 +334,7 @@ static void handle_pending(Commit *c)
 }
 
 /* Ours, and in the phases that its status alone leads through. */
-static bool is_plain(const Commit *c)
+static bool goes_by_status(const Commit *c)
 {
     return !c->foreign && !c->withdrawn && !c->starting && !c->restarting &&
            c->machine.phase != JOB_STARTING && c->machine.phase != JOB_SETTLING;
@@ -337,7 +342,7 @@ static bool is_plain(const Commit *c)
 
 bool commit_handle_pending(Commit *c)
 {
-    if (!is_plain(c) || c->auto_finalize)
+    if (!goes_by_status(c) || c->auto_finalize)
         return false;
 
     handle_pending(c);
@@ -347,26 +352,33 @@ bool commit_handle_pending(Commit *c)
 static void on_end_read(Vm *vm, int error, const char *text, void *userdata)
 {
     Commit *c = commit_ref_free(userdata);
+    if (!c)
+        return;
+
     /* What was not read is looked at again by the timer of the jobs. */
-    if (!c || error)
+    c->reading_end = false;
+    if (error)
         return;
 
     const GraphJob *job = graph_find_job(vm_graph(vm), c->qemu_id);
-    c->read_back = !job || strcmp(job->status, "concluded") == 0;
+    c->end_is_read = !job || strcmp(job->status, "concluded") == 0;
     commit_handle_status(c, job);
 }
 
 bool commit_handle_concluded(Commit *c)
 {
-    CommitRef *ref = is_plain(c) ? commit_ref_new(c) : NULL;
+    if (c->reading_end)
+        return true;
+
+    CommitRef *ref = goes_by_status(c) ? commit_ref_new(c) : NULL;
     if (!ref)
         return false;
 
     /* What the job says of its end, and what the graph says, in one reading. */
-    int r = vm_refresh(disk_vm(c->disk), on_end_read, ref);
-    if (r < 0)
+    c->reading_end = vm_refresh(disk_vm(c->disk), on_end_read, ref) >= 0;
+    if (!c->reading_end)
         commit_ref_free(ref);
-    return r >= 0;
+    return c->reading_end;
 }
 
 static void handle_missing(Commit *c)
@@ -510,7 +522,10 @@ bool commit_is_ending(const Commit *c)
 
 bool commit_awaits_instant(const Commit *c)
 {
-    return !c->foreign && c->machine.phase == JOB_ENDING && !c->forced && !c->machine.paused;
+    bool copies_anew = c->restarting || c->starting || c->complete_when_ready;
+
+    return !c->foreign && c->machine.phase == JOB_ENDING && !c->forced && !c->machine.paused &&
+           !copies_anew;
 }
 
 bool commit_is_holding(const Commit *c)

@@ -21,9 +21,11 @@
 #include "text.h"
 
 /* An answer that is still to come, to a disk that may be gone by then. */
-typedef struct ThrottleCall {
+typedef struct ThrottleCall ThrottleCall;
+struct ThrottleCall {
     DiskThrottle *throttle; /* NULL: it is gone */
-} ThrottleCall;
+    ThrottleCall **slot;    /* in it */
+};
 
 struct DiskThrottle {
     Disk *disk;
@@ -38,10 +40,11 @@ struct DiskThrottle {
     uint64_t enough;    /* the limit with which the job became ready last, 0 for none */
     uint64_t remaining; /* of the job, when the limit was set */
     ThrottleCall *call;
+    ThrottleCall *run; /* "stop" or "cont" */
     sd_event_source *timer;
 };
 
-/* How long a guest is stopped for, at most, and how often for one job. */
+/* How long a guest is stopped for once QEMU has stopped it, and how often for one job. */
 #define STANDSTILL_USEC UINT64_C(1000000)
 #define STANDSTILLS_MAX 3
 
@@ -93,34 +96,101 @@ static void set_timer(DiskThrottle *t, uint64_t usec)
     (void)sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
 }
 
-static void stop_guest(DiskThrottle *t)
+/* What the call was for; frees it. NULL: the disk is gone. */
+static DiskThrottle *call_end(ThrottleCall *call)
 {
-    LogContext context = context_of(t, NULL);
+    DiskThrottle *t = call->throttle;
 
-    t->stopped = true;
-    if (note_own(t) < 0 ||
-        block_stop_guest(vm_qmp(disk_vm(t->disk)), /* callback= */ NULL, NULL) < 0) {
-        t->stopped = false;
-        (void)note_own(t);
+    if (t)
+        *call->slot = NULL;
+    free(call);
+    return t;
+}
+
+static ThrottleCall *call_new(DiskThrottle *t, ThrottleCall **slot)
+{
+    ThrottleCall *call = malloc(sizeof(ThrottleCall));
+
+    if (call)
+        *call = (ThrottleCall){t, slot};
+    *slot = call;
+    return call;
+}
+
+static void forget_call(ThrottleCall *call)
+{
+    if (call)
+        call->throttle = NULL;
+}
+
+typedef int (*RunFunc)(Qmp *q, QmpReplyFunc callback, void *userdata);
+
+/* Whether it was sent. */
+static bool run(DiskThrottle *t, RunFunc send, QmpReplyFunc callback)
+{
+    Qmp *q = vm_qmp(disk_vm(t->disk));
+    ThrottleCall *call = q ? call_new(t, &t->run) : NULL;
+
+    if (call && send(q, callback, call) < 0)
+        (void)call_end(call);
+    return t->run;
+}
+
+static void on_continued(Qmp *q, const QmpReply *reply, void *userdata)
+{
+    DiskThrottle *t = call_end(userdata);
+    if (!t || reply->error == -ENOTCONN)
+        return;
+
+    LogContext context = context_of(t, NULL);
+    if (reply->error) {
+        log_line(LOG_ERR, &context,
+                 "VM '%s', disk '%s': QEMU does not let the guest go on (cont): %s. It is tried "
+                 "again",
+                 context.vm, context.disk, reply->error_text);
+        set_timer(t, SLOWDOWN_STEP_USEC);
         return;
     }
-    set_timer(t, STANDSTILL_USEC);
-    log_line(
-        LOG_NOTICE, &context,
-        "VM '%s', disk '%s': the guest is stopped for the instant that the end of the job needs",
-        context.vm, context.disk);
+    t->stopped = false;
+    (void)note_own(t);
+    if (!wishes(t))
+        look(t);
 }
 
 /* What cannot be sent now is sent with the next step. */
 static void continue_guest(DiskThrottle *t)
 {
-    Vm *vm = disk_vm(t->disk);
+    if (t->stopped && !t->run)
+        (void)run(t, block_continue_guest, on_continued);
+}
 
-    if (!t->stopped || !vm_qmp(vm) ||
-        block_continue_guest(vm_qmp(vm), /* callback= */ NULL, NULL) < 0)
+static void on_stopped(Qmp *q, const QmpReply *reply, void *userdata)
+{
+    DiskThrottle *t = call_end(userdata);
+    if (!t || reply->error == -ENOTCONN)
         return;
-    t->stopped = false;
-    (void)note_own(t);
+
+    /* The blink begins now: before, QEMU has waited for what was under way on all disks. */
+    if (reply->error == 0 && wishes(t))
+        set_timer(t, STANDSTILL_USEC);
+    else
+        continue_guest(t);
+}
+
+static void stop_guest(DiskThrottle *t)
+{
+    LogContext context = context_of(t, NULL);
+
+    t->stopped = true;
+    if (note_own(t) < 0 || !run(t, block_stop_guest, on_stopped)) {
+        t->stopped = false;
+        (void)note_own(t);
+        return;
+    }
+    log_line(
+        LOG_NOTICE, &context,
+        "VM '%s', disk '%s': the guest is stopped for the instant that the end of the job needs",
+        context.vm, context.disk);
 }
 
 static void give_up(DiskThrottle *t, const char *why)
@@ -137,10 +207,6 @@ static void give_up(DiskThrottle *t, const char *why)
  * looked at before anything is set. */
 static void release(DiskThrottle *t, const char *how)
 {
-    continue_guest(t);
-    if (t->stopped)
-        return;
-
     LogContext context = context_of(t, NULL);
 
     t->slowed = false;
@@ -198,27 +264,6 @@ static bool is_ours(const DiskThrottle *t, const BlockThrottle *now)
     return limit > 0 && block_throttle_equal(&ours, now);
 }
 
-/* What the call was for; frees it. NULL: the disk is gone. */
-static DiskThrottle *call_end(ThrottleCall *call)
-{
-    DiskThrottle *t = call->throttle;
-
-    if (t)
-        t->call = NULL;
-    free(call);
-    return t;
-}
-
-static ThrottleCall *call_new(DiskThrottle *t)
-{
-    ThrottleCall *call = malloc(sizeof(ThrottleCall));
-
-    if (call)
-        *call = (ThrottleCall){t};
-    t->call = call;
-    return call;
-}
-
 static void on_set(Qmp *q, const QmpReply *reply, void *userdata)
 {
     DiskThrottle *t = call_end(userdata);
@@ -244,7 +289,7 @@ static void on_restored(Qmp *q, const QmpReply *reply, void *userdata)
 /* Whether it was sent. */
 static bool set(DiskThrottle *t, const BlockThrottle *limits, QmpReplyFunc callback)
 {
-    ThrottleCall *call = call_new(t);
+    ThrottleCall *call = call_new(t, &t->call);
     if (!call)
         return false;
 
@@ -305,7 +350,7 @@ static void begin(DiskThrottle *t, const BlockThrottleReading *reading)
 static bool is_standstill_due(const DiskThrottle *t, const Commit *job)
 {
     return commit_awaits_instant(job) && t->stops < STANDSTILLS_MAX &&
-           strcmp(vm_state(disk_vm(t->disk)), "running") == 0 &&
+           vm_is_running(disk_vm(t->disk)) &&
            slowdown_is_close(commit_remaining(job), commit_rate(job));
 }
 
@@ -382,10 +427,10 @@ static void look(DiskThrottle *t)
         (void)sd_event_source_set_enabled(t->timer, SD_EVENT_OFF);
     if (!wishes(t))
         continue_guest(t);
-    if (t->call || (!t->slowed && !wishes(t)))
+    if (t->call || t->stopped || (!t->slowed && !wishes(t)))
         return;
 
-    ThrottleCall *call = call_new(t);
+    ThrottleCall *call = call_new(t, &t->call);
     if (call && block_read_throttle(q, disk_device(t->disk), on_look, call) < 0)
         (void)call_end(call);
 }
@@ -395,7 +440,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
     DiskThrottle *t = userdata;
 
     /* The blink was not enough, or an earlier process has left it so. */
-    if (t->stopped) {
+    if (t->stopped && !t->run) {
         t->stops++;
         continue_guest(t);
     }
@@ -473,9 +518,10 @@ DiskThrottle *disk_throttle_free(DiskThrottle *t)
     if (!t)
         return NULL;
 
-    continue_guest(t);
-    if (t->call)
-        t->call->throttle = NULL;
+    if (t->stopped && vm_qmp(disk_vm(t->disk)))
+        (void)block_continue_guest(vm_qmp(disk_vm(t->disk)), /* callback= */ NULL, NULL);
+    forget_call(t->call);
+    forget_call(t->run);
     sd_event_source_disable_unref(t->timer);
     block_throttle_done(&t->own);
     free(t);

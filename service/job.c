@@ -59,6 +59,9 @@ static const Transition table[JOB_PHASE_MAX_][JOB_EVENT_MAX_] = {
         },
     [JOB_HELD] =
         {
+            /* The answer to what has led here may come late. */
+            [JOB_EVENT_PIVOT] = GO(HELD, JOB_EFFECT_NONE),
+            [JOB_EVENT_ABORT] = GO(HELD, JOB_EFFECT_NONE),
             [JOB_EVENT_RESTART] = GO(ENDING, JOB_EFFECT_NONE),
             [JOB_EVENT_BARRIER_DONE] = GO(RELEASED, JOB_EFFECT_FINALIZE),
             [JOB_EVENT_BARRIER_REFUSED] = GO(RELEASED, JOB_EFFECT_GIVE_UP),
@@ -68,6 +71,8 @@ static const Transition table[JOB_PHASE_MAX_][JOB_EVENT_MAX_] = {
         },
     [JOB_RELEASED] =
         {
+            [JOB_EVENT_PIVOT] = GO(RELEASED, JOB_EFFECT_NONE),
+            [JOB_EVENT_ABORT] = GO(RELEASED, JOB_EFFECT_NONE),
             [JOB_EVENT_CONCLUDED] = GO(SETTLING, SETTLE),
             [JOB_EVENT_GONE] = GO(SETTLING, SETTLE),
             [JOB_EVENT_LOST] = GO(FINISHED, FINISH),

@@ -84,7 +84,7 @@ static int on_stop_deadline(sd_event_source *source, uint64_t usec, void *userda
         manager_is_holding(l->manager)
             ? "A handover has not ended in time; the next start goes on with it"
             : "A guest that is slowed down for its commit has not been let go in time: QEMU does "
-              "not answer. It stays slow until the next start");
+              "not answer. It stays slow, or stopped, until the next start");
     return sd_event_exit(l->event, 0);
 }
 

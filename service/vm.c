@@ -233,7 +233,7 @@ static void on_greeted(Qmp *q, const QmpGreeting *greeting, void *userdata)
 
 static void refresh_after_job_event(Vm *vm)
 {
-    /* Without a job of ours it is somebody else's, or one that has just been dismissed. */
+    /* Without a job of ours it is somebody else's, or one of an earlier process of ours. */
     if (vm_count_jobs(vm) > 0)
         vm_refresh_jobs(vm);
     else
@@ -251,9 +251,6 @@ static void on_event(Qmp *q, const char *name, json_object *data, void *userdata
         return;
     case BLOCK_EVENT_JOB_ERROR:
         vm_disks_handle_io_error(vm->disks, data);
-        refresh_after_job_event(vm);
-        return;
-    case BLOCK_EVENT_JOBS:
         refresh_after_job_event(vm);
         return;
     case BLOCK_EVENT_GRAPH:
@@ -429,6 +426,11 @@ const char *vm_state(const Vm *vm)
     if (vm->overdue)
         return "unresponsive";
     return vm->state ? vm->state : "connecting";
+}
+
+bool vm_is_running(const Vm *vm)
+{
+    return !vm->reading_state && strcmp(vm_state(vm), "running") == 0;
 }
 
 const char *vm_version(const Vm *vm)

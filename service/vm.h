@@ -69,6 +69,8 @@ void vm_withdraw(Vm *vm);
 const char *vm_name(const Vm *vm);      /* NULL before vm_set_name() */
 const char *vm_qemu_name(const Vm *vm); /* QEMU's -name, "" for none */
 const char *vm_state(const Vm *vm);
+/* Whether the guest runs, and nothing has come since that may have changed it. */
+bool vm_is_running(const Vm *vm);
 const char *vm_version(const Vm *vm);
 const Peer *vm_peer(const Vm *vm);
 VmOrigin vm_origin(const Vm *vm);

@@ -134,7 +134,9 @@ static void test_pending_before_reply(void)
     fake_vm_set_disk(p->vm, "vda", "base");
     fake_vm_move(p->vm, "concluded");
     qmp_peer_reply(p->peer, finalize, "{}");
-    finish(p, "job-changed vda running, disk-changed vda, job-finished vda completed");
+    finish(p,
+           "job-changed vda running, job-changed vda pivoting, disk-changed vda, job-finished vda "
+           "completed");
 }
 
 /* Another monitor has completed the job. Its barrier is ours to pass. */
@@ -375,6 +377,27 @@ static void test_flood(void)
     play_ready(p);
 }
 
+/* And the end that is told over and over is read once. */
+static void test_flood_of_ends(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+    g_autoptr(GString) events = g_string_new("");
+    unsigned before;
+
+    play_start_ready(p);
+    for (unsigned i = 0; i < FLOOD; i++)
+        g_string_append_printf(events,
+                               "{\"event\": \"JOB_STATUS_CHANGE\", \"timestamp\": {\"seconds\": 1, "
+                               "\"microseconds\": 2}, \"data\": {\"id\": \"%s\", \"status\": "
+                               "\"concluded\"}}\r\n",
+                               fake_vm_job_id(p->vm));
+    before = qmp_peer_count(p->peer, "query-jobs");
+    qmp_peer_send(p->peer, events->str, events->len);
+    domain_check_quiet(p->domain);
+    g_assert_cmpuint(qmp_peer_count(p->peer, "query-jobs") - before, <=, FLOOD_READINGS_MAX);
+    play_dismiss(p, play_conclude(p, play_hold(p, play_ask_pivot(p)), "base"));
+}
+
 /* Somebody else's job is shown for as long as it runs, and left alone. */
 static void test_foreign_job(void)
 {
@@ -425,6 +448,7 @@ int main(int argc, char **argv)
     g_test_add_func("/commit-order/pending-of-another", test_pending_of_another);
     g_test_add_func("/commit-order/reading-from-before-the-end", test_reading_from_before_the_end);
     g_test_add_func("/commit-order/flood", test_flood);
+    g_test_add_func("/commit-order/flood-of-ends", test_flood_of_ends);
     g_test_add_func("/commit-order/foreign-job", test_foreign_job);
     return g_test_run();
 }

@@ -88,6 +88,24 @@ static void test_running(void)
     play_ready(p);
 }
 
+/* QEMU's "cont", of the machine, forgets the errors of all jobs and resumes none. */
+static void test_machine_continued(void)
+{
+    g_autoptr(Play) p = play_new(PLAY_CHAIN);
+
+    play_start(p, true);
+    fake_vm_stop(p->vm, "paused", "nospace");
+    check_stopped(p);
+    fake_vm_set_io_status(p->vm, "ok");
+    fake_vm_set_paused(p->vm, true);
+    fake_vm_move(p->vm, "paused");
+    domain_check_quiet(p->domain);
+    check_error(p, "No space left on device");
+    resume(p, "running");
+    domain_check_news(p->domain, "job-changed vda running");
+    check_error(p, "");
+}
+
 static void test_read_error(void)
 {
     g_autoptr(Play) p = play_new(PLAY_CHAIN);
@@ -305,6 +323,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/commit-stop/running", test_running);
+    g_test_add_func("/commit-stop/machine-continued", test_machine_continued);
     g_test_add_func("/commit-stop/read-error", test_read_error);
     g_test_add_func("/commit-stop/drain-is-no-error", test_drain_is_no_error);
     g_test_add_func("/commit-stop/ready", test_ready);

@@ -14,8 +14,8 @@ static const char *const meaningful[JOB_PHASE_MAX_] = {
     [JOB_RUNNING] = "ready abort forced pending concluded gone lost",
     [JOB_READY] = "pivot abort forced pending concluded gone lost",
     [JOB_ENDING] = "restart forced pending concluded gone lost",
-    [JOB_HELD] = "restart barrier-done barrier-refused concluded gone lost",
-    [JOB_RELEASED] = "concluded gone lost",
+    [JOB_HELD] = "pivot abort restart barrier-done barrier-refused concluded gone lost",
+    [JOB_RELEASED] = "pivot abort concluded gone lost",
     [JOB_SETTLING] = "settled lost",
     [JOB_FINISHED] = "",
 };
@@ -115,8 +115,9 @@ static void check_meaning(const Walker *before, JobEvent event, const Walker *af
         g_error("'%s' did something in phase '%s'", job_event_to_string(event),
                 job_phase_to_string(phase));
     /* A job that is restarted, or told once more to end, is on its way to the end, as it was. */
-    if (means_something(phase, event) && event != JOB_EVENT_RESTART && event != JOB_EVENT_FORCED &&
-        !moved)
+    bool repeats = event == JOB_EVENT_RESTART || event == JOB_EVENT_FORCED ||
+                   (phase >= JOB_HELD && (event == JOB_EVENT_PIVOT || event == JOB_EVENT_ABORT));
+    if (means_something(phase, event) && !repeats && !moved)
         g_error("'%s' did nothing in phase '%s'", job_event_to_string(event),
                 job_phase_to_string(phase));
 }
