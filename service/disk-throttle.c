@@ -346,7 +346,7 @@ static void begin(DiskThrottle *t, const BlockThrottleReading *reading)
     set_first_limit(t);
 }
 
-/* Without a limit the guest is faster than any blink. */
+/* Somebody waits for the end, little remains, and the guest is there to be stopped. */
 static bool is_standstill_due(const DiskThrottle *t, const Commit *job)
 {
     return commit_awaits_instant(job) && t->stops < STANDSTILLS_MAX &&

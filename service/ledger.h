@@ -55,7 +55,7 @@ typedef struct LedgerGroup {
     LedgerImage *images;
     size_t n_images;
     char *ready_job; /* id of the job whose JobReady has been announced, NULL for none */
-    char *throttle;  /* the user's limits of a disk whose guest is slowed down, NULL for none */
+    char *throttle;  /* of a disk whose guest is slowed down, see ledger_note_throttle(); or NULL */
     char *abort_job; /* id of the job that was told to keep the overlay, NULL for none */
     char *pivot_job; /* id of the job whose group is told to pivot, NULL for none */
     char *held_job; /* id of the job that has, or whose group has, been held, to be kept; or NULL */
@@ -132,8 +132,8 @@ int ledger_note_wish(Ledger *l, const char *vm, const char *disk, const char *jo
 int ledger_note_held(Ledger *l, const char *vm, const char *disk, const char *job);
 /* As ledger_prepare_pivot(). */
 int ledger_prepare_held(Ledger *l, const char *vm, const char *disk, const char *job);
-/* The guest is about to be slowed down; limits is what the user has, as block-throttle writes it.
- * Forgotten with the process that was seen. NULL takes it back. */
+/* The guest is about to be slowed down, or stopped; limits is what has to be set back then, as
+ * disk-throttle writes it. Forgotten with the process that was seen. NULL takes it back. */
 int ledger_note_throttle(Ledger *l, const char *vm, const char *disk, const char *limits);
 /* A job has ended, with the chain as it is seen now; where it was merged, what was merging is
  * stale. NULL: nobody can see the chain any more, and what is on record of images holds. */
